@@ -1,0 +1,1 @@
+"""Plain data and arithmetic: what tireg speaks of, with nothing heavy behind it."""

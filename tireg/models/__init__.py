@@ -1,0 +1,1 @@
+"""Loading base models from local folders, and giving them new token rows."""

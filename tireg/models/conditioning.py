@@ -1,0 +1,84 @@
+"""From token ids to what a denoiser takes: one function per way of conditioning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from tireg.errors import BaseError, TokenError
+from tireg.models.bases import Base
+
+
+class Conditioning:
+    """Prompts of one training run, tokenised once; encoded anew as the rows change.
+
+    ``prompts`` are T texts that hold the token; ``side`` is the picture's in pixels (SDXL is told
+    it). Calling it with indices [b] gives the keyword
+    arguments of the denoiser for those prompts.
+    """
+
+    def __init__(self, base: Base, prompts: Sequence[str], token: str, side: int) -> None:
+        self.base = base
+        self.side = float(side)
+        self.ids: dict[str, torch.Tensor] = {}
+        for key, encoder in base.encoders.items():
+            tokenizer = getattr(base.pipe, encoder.tokenizer_component)
+            encoded = tokenizer(
+                list(prompts),
+                padding="max_length",
+                max_length=tokenizer.model_max_length,
+                truncation=True,
+                return_tensors="pt",
+            )
+            self.ids[key] = encoded["input_ids"].to(base.device)
+            self._check(tokenizer, encoder.model, prompts, token, self.ids[key])
+
+    def _check(
+        self, tokenizer: Any, encoder: Any, prompts: Sequence[str], token: str, ids: torch.Tensor
+    ) -> None:
+        """TokenError unless every prompt holds all rows of the token, in order."""
+        wrapper = encoder.get_input_embeddings()
+        rows = torch.arange(len(wrapper.rows), device=ids.device) + wrapper.first
+        for prompt, line in zip(prompts, ids, strict=True):
+            new = line[line >= wrapper.first]
+            if not torch.equal(new, rows):
+                raise TokenError(
+                    f"the prompt '{prompt}' does not keep the whole of '{token}' "
+                    f"within {tokenizer.model_max_length} tokens",
+                    hint="use fewer --vectors or shorter templates",
+                )
+
+    def __call__(self, index: torch.Tensor) -> dict[str, Any]:
+        """Keyword arguments for the denoiser: states [b, length, width] and what it needs besides."""
+        kind = self.base.family.pipeline
+        if kind == "StableDiffusionPipeline":
+            return {"encoder_hidden_states": self._states(index)}
+        if kind == "StableDiffusionXLPipeline":
+            return self._xl(index)
+        raise BaseError(f"training for {kind} is not supported", hint="tireg bases")
+
+    def _states(self, index: torch.Tensor) -> torch.Tensor:
+        (encoder,) = self.base.encoders.values()
+        states: torch.Tensor = encoder.model(self.ids[encoder.key][index])[0]
+        return states.to(self.base.dtype)
+
+    def _xl(self, index: torch.Tensor) -> dict[str, Any]:
+        """SDXL: last but one hidden states of both encoders side by side, pooled of the second."""
+        states = []
+        pooled = torch.empty(0)
+        for key, encoder in self.base.encoders.items():
+            out = encoder.model(self.ids[key][index], output_hidden_states=True)
+            states.append(out.hidden_states[-2])
+            pooled = out[0]
+        side = self.side
+        times = torch.tensor([[side, side, 0.0, 0.0, side, side]] * len(index))
+        added = {
+            "text_embeds": pooled.to(self.base.dtype),
+            "time_ids": times.to(self.base.device, self.base.dtype),
+        }
+        return {
+            "encoder_hidden_states": torch.cat(states, dim=-1).to(self.base.dtype),
+            "added_cond_kwargs": added,
+        }
