@@ -1,0 +1,71 @@
+# Every command of this project. PY names another Python that has the packages already:
+#   make test PY=/path/to/python
+PYTHON ?= python3
+PY ?= .venv/bin/python
+# Test processes; each uses one thread, so that two fill two cores. One file stays in one process,
+# so that what its tests share is made once.
+JOBS ?= 2
+PYTEST_ARGS ?=
+
+ifeq ($(PY),.venv/bin/python)
+READY := .venv/.ready
+else
+READY :=
+endif
+
+.PHONY: help venv demo test soak lint types floors fresh docs format shapes wheel clean
+
+help:
+	@echo "make demo    install, then train and score one word on the built-in base"
+	@echo "make test    every check: format, lint, types, floors, generated files, tests"
+	@echo "make soak    the long forms of the tests"
+	@echo "make lint types floors fresh    single checks; make format mends what can be mended"
+	@echo "make docs    write docs/commands.md and schemas/ anew"
+	@echo "make shapes  build the built-in base anew (hours)"
+	@echo "make venv wheel clean"
+
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install -qq -c constraints.txt --upgrade pip
+	.venv/bin/python -m pip install -qq -c constraints.txt --build-constraint constraints.txt -e '.[dev]'
+	touch $@
+
+venv: .venv/.ready
+
+demo: $(READY)
+	@$(PY) -m tireg demo
+
+test: lint types floors fresh
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+
+soak: $(READY)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m soak --timeout 7200 $(PYTEST_ARGS)
+
+lint: $(READY)
+	$(PY) -m ruff format --check --quiet .
+	$(PY) -m ruff check --quiet .
+
+format: $(READY)
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+types: $(READY)
+	$(PY) -m mypy
+
+floors: $(READY)
+	$(dir $(PY))lint-imports
+
+fresh: $(READY)
+	$(PY) -m docs.generate --check
+
+docs: $(READY)
+	$(PY) -m docs.generate
+
+shapes: $(READY)
+	$(PY) -m tireg.shapes.builder
+
+wheel: $(READY)
+	$(PY) -m build --wheel --no-isolation
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
