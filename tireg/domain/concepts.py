@@ -53,7 +53,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 
 
 class Picture(Part):
-    """One training picture as it was found; the pixels are never kept."""
+    """One training picture as it was found on disk."""
 
     name: str = Field(description="File name without folders.")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the file's bytes.")

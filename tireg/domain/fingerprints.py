@@ -40,6 +40,15 @@ class Fingerprint(Part):
         """The encoder called ``key``, or None."""
         return next((e for e in self.encoders if e.key == key), None)
 
+    def same_as(self, other: Fingerprint) -> bool:
+        """Whether every hash is equal; sketches may differ in their last bit between machines."""
+
+        def hashes(fingerprint: Fingerprint) -> list[dict[str, object]]:
+            return [e.model_dump(exclude={"sketch"}) for e in fingerprint.encoders]
+
+        same_denoiser = self.denoiser_sha256 == other.denoiser_sha256
+        return same_denoiser and hashes(self) == hashes(other)
+
 
 class BaseRef(Part):
     """The base a record speaks of."""

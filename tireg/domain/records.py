@@ -11,7 +11,7 @@ from tireg.domain.fingerprints import HEX64, BaseRef
 from tireg.domain.model import Document, Part
 from tireg.domain.recipes import Recipe
 
-FileRole = Literal["embedding", "preview", "original", "sheet", "samples"]
+FileRole = Literal["embedding", "preview", "original", "picture", "sheet"]
 
 
 class StoredFile(Part):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -202,7 +202,7 @@ def _load_pipeline(folder: Path, family: Family, dtype: torch.dtype) -> Any:
     from transformers.utils import logging as transformers_logging
 
     kind = getattr(diffusers, str(family.pipeline))
-    optional = {name: None for name in ("safety_checker", "feature_extractor", "image_encoder")}
+    optional = dict.fromkeys(("safety_checker", "feature_extractor", "image_encoder"))
     extra: dict[str, Any] = {k: v for k, v in optional.items() if k in kind._optional_components}
     if "safety_checker" in extra:
         extra["requires_safety_checker"] = False
@@ -239,14 +239,17 @@ def check_new_word(base: Base, token: str) -> None:
             )
 
 
-def load(pipe: Any, words: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, TokenRows]:
+def load(
+    pipe: Any, words: Mapping[str, Mapping[str, np.ndarray]], *, family: Family | None = None
+) -> dict[str, TokenRows]:
     """Put learned words into a live diffusers pipeline, beside those already loaded.
 
-    ``words`` maps each token to its rows: encoder key to a [n, width] array. Returns the
-    wrapped embedding module per encoder key. Raises BaseError when the pipeline's family is
-    unknown or lacks an encoder, or a width differs.
+    ``words`` maps each token to its rows: encoder key to a [n, width] array. ``family`` is
+    found from the pipeline where it is not given. Returns the wrapped embedding module per
+    encoder key. Raises BaseError when the pipeline's family is unknown or lacks an encoder, or
+    a width differs.
     """
-    family = family_of_pipeline(pipe)
+    family = family or family_of_pipeline(pipe)
     wrappers: dict[str, TokenRows] = {}
     for row in family.encoders:
         encoder, tokenizer = getattr(pipe, row.component), getattr(pipe, row.tokenizer)
@@ -301,17 +304,10 @@ def family_of_pipeline(pipe: Any) -> Family:
     if not rows:
         raise BaseError(f"{name} has no text encoder tireg knows")
 
-    def distance(family: Family) -> tuple[int, int, int]:
-        widths = [
-            getattr(pipe, e.component).get_input_embeddings().weight.shape[1] == e.width
-            for e in family.encoders
-        ]
-        return (-len(widths), widths.count(False), int(family.pipeline != name))
+    def distance(family: Family) -> tuple[int, int, int, int]:
+        parts = [(e, getattr(pipe, e.component)) for e in family.encoders]
+        widths = [m.get_input_embeddings().weight.shape[1] != e.width for e, m in parts]
+        acts = [getattr(m.config, "hidden_act", None) != e.activation for e, m in parts]
+        return (-len(parts), sum(widths), int(family.pipeline != name), sum(acts))
 
     return min(rows, key=distance)
-
-
-def base_tables(base: Base) -> Iterable[tuple[str, torch.Tensor]]:
-    """Every encoder's key and untouched token table [rows, width]."""
-    for key, encoder in base.encoders.items():
-        yield key, encoder.model.get_input_embeddings().weight

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from tireg.errors import BaseError, TokenError
@@ -51,7 +52,7 @@ class Conditioning:
                 )
 
     def __call__(self, index: torch.Tensor) -> dict[str, Any]:
-        """Keyword arguments for the denoiser: states [b, length, width] and what it needs besides."""
+        """Keyword arguments for the denoiser: states [b, length, width] and more."""
         kind = self.base.family.pipeline
         if kind == "StableDiffusionPipeline":
             return {"encoder_hidden_states": self._states(index)}
@@ -82,3 +83,26 @@ class Conditioning:
             "encoder_hidden_states": torch.cat(states, dim=-1).to(self.base.dtype),
             "added_cond_kwargs": added,
         }
+
+
+@torch.inference_mode()
+def pooled_text(base: Base, prompts: Sequence[str]) -> np.ndarray:
+    """Unit-norm features [n, width] of prompts as the base's first text encoder sees them.
+
+    The last state at the end token, which has read the whole prompt.
+    """
+    encoder = next(iter(base.encoders.values()))
+    tokenizer = getattr(base.pipe, encoder.tokenizer_component)
+    encoded = tokenizer(
+        list(prompts),
+        padding="max_length",
+        max_length=tokenizer.model_max_length,
+        truncation=True,
+        return_tensors="pt",
+    )
+    ids = encoded["input_ids"].to(base.device)
+    states = encoder.model(ids, output_hidden_states=True).hidden_states[-1].float()
+    ends = (ids == tokenizer.eos_token_id).int().argmax(dim=-1)
+    features = states[torch.arange(len(ids), device=ids.device), ends]
+    unit: np.ndarray = torch.nn.functional.normalize(features, dim=-1).cpu().double().numpy()
+    return unit

@@ -15,7 +15,7 @@ import torch
 from tireg.domain.fingerprints import EncoderFingerprint, Fingerprint
 from tireg.domain.model import canonical_json
 from tireg.models.bases import Base, TextEncoder
-from tireg.models.tokens import original_tokenizer, table_weight, TokenRows
+from tireg.models.tokens import TokenRows, original_tokenizer, table_weight
 
 ANCHORS = 512
 PROJECTIONS = 16
@@ -99,8 +99,10 @@ def sketch(table: torch.Tensor) -> bytes:
     rng = np.random.Generator(np.random.PCG64(20_240_607))
     rows = rng.choice(len(table), size=ANCHORS, replace=len(table) < ANCHORS)
     projection = rng.standard_normal((table.shape[1], PROJECTIONS)).astype(np.float32)
-    anchors = table[torch.from_numpy(rows)].to("cpu", torch.float32).numpy()
-    return bytes((anchors @ projection / PROJECTIONS**0.5).astype("<f2").tobytes())
+    anchors = table[torch.from_numpy(rows)].to("cpu", torch.float16).double().numpy()
+    return bytes(
+        (anchors @ projection.astype(np.float64) / PROJECTIONS**0.5).astype("<f2").tobytes()
+    )
 
 
 def tokenizer_hash(tokenizer: Any) -> str:

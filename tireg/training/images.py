@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tireg.domain.concepts import Picture
 from tireg.errors import ConceptError
@@ -88,7 +88,7 @@ def load_photo(path: Path) -> Photo:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as opened:
                 return _decode(path, data, opened)
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise ConceptError(f"'{path}' is not a picture") from error
     except Image.DecompressionBombError as error:
         raise ConceptError(f"'{path}' has too many pixels") from error

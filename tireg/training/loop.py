@@ -51,8 +51,8 @@ class Run:
         self.begin = {key: w.rows.detach().clone() for key, w in self.wrappers.items()}
 
     def rows(self) -> dict[str, torch.Tensor]:
-        """Current rows by encoder key, fp32 [n, width], on the CPU."""
-        return {k: w.rows.detach().to("cpu", torch.float32) for k, w in self.wrappers.items()}
+        """A copy of the current rows by encoder key, fp32 [n, width], on the CPU."""
+        return {k: w.rows.detach().cpu().clone() for k, w in self.wrappers.items()}
 
 
 def learn(run: Run) -> Iterator[Progress]:

@@ -53,12 +53,16 @@ def start_rows(
         ids += pieces
     if not ids:
         raise RecipeError("there is no initial word", hint="--init WORDS, such as --init cat")
-    begin = table[torch.tensor(ids, device=table.device)].detach().to("cpu", torch.float32)
-    if len(ids) >= vectors:
+    chosen = table[torch.tensor(ids, device=table.device)]
+    begin: torch.Tensor = chosen.detach().to("cpu", torch.float32)
+    if len(ids) == vectors:
+        return begin.clone()
+    if len(ids) > vectors:
         groups = torch.tensor_split(begin, vectors)
         means = torch.stack([g.mean(dim=0) for g in groups])
         lengths = torch.stack([g.norm(dim=-1).mean() for g in groups])
-        return means / means.norm(dim=-1, keepdim=True).clamp(min=1e-12) * lengths[:, None]
+        unit: torch.Tensor = means / means.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+        return unit * lengths[:, None]
     rows = begin[torch.arange(vectors) % len(ids)].clone()
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(rows.shape, generator=generator)
