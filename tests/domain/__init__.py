@@ -1,0 +1,1 @@
+"""The plain data and its arithmetic."""
