@@ -1,0 +1,433 @@
+"""How fast the registry is at 1k, 10k and 100k embeddings, beside raw sqlite3 and plain fsync.
+
+python benchmarks/registry.py                      # all three sizes, some minutes
+python benchmarks/registry.py --sizes 1000 10000
+python benchmarks/registry.py --folder /mnt/disk   # the disk to measure
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from tireg.domain.concepts import Concept, Picture
+from tireg.domain.fingerprints import BaseRef, EncoderFingerprint, Fingerprint
+from tireg.domain.recipes import Recipe
+from tireg.domain.records import Record, Source, StoredFile, TensorInfo
+from tireg.store import database
+from tireg.store.adding import GROUP, Item
+from tireg.store.insert import Digests, insert_embedding, insert_version
+from tireg.store.registry import Registry
+from tireg.store.search import Query
+
+T = TypeVar("T")
+
+SYLLABLES = "ka lo mi ra te su no vi da pe zu fa ri go ba ne xi qua tor len mar sil".split()
+BASES = 20
+WIDTH = 512
+SPACE = "benchmark/512"
+WORDS = ["watercolour", "fox", "castle", "neon", "portrait", "origami", "teapot", "cat", "dragon"]
+
+
+def word(number: int) -> str:
+    """The same made-up word for the same number."""
+    rng = random.Random(number)
+    return "".join(rng.choice(SYLLABLES) for _ in range(rng.randint(2, 4)))
+
+
+VOCABULARY = [word(n) for n in range(20_000)]
+# As in a language: little words are in almost every text, those people search for further down.
+for _place, _word in zip((30, 50, 80, 120, 200, 400, 800, 1500, 3000), WORDS, strict=True):
+    VOCABULARY[_place] = _word
+
+
+def sha(data: bytes) -> str:
+    """Hex sha256."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def pick(rng: random.Random, count: int) -> list[str]:
+    """Words as often as words are: a few very often, most hardly ever (Zipf)."""
+    size = len(VOCABULARY)
+    return [VOCABULARY[min(int(size ** rng.random()) - 1, size - 1)] for _ in range(count)]
+
+
+def base(number: int) -> BaseRef:
+    """One of the bases, with a fingerprint of real size."""
+
+    def digest(what: str) -> str:
+        return sha(f"{what}{number}".encode())
+
+    encoder = EncoderFingerprint(
+        key="clip_l",
+        width=768,
+        rows=49408,
+        table_sha256=digest("table"),
+        layers_sha256=digest("layers"),
+        config_sha256=digest("config"),
+        tokenizer_sha256=digest("tokenizer"),
+        sketch="A" * 21_848,
+    )
+    family = ("sd1", "sd2", "sdxl", "shapes")[number % 4]
+    return BaseRef(
+        id=f"maker/base-{number}",
+        family=family,
+        revision="0" * 40,
+        fingerprint=Fingerprint(encoders=(encoder,)),
+        license="openrail",
+    )
+
+
+ALL_BASES = [base(n) for n in range(BASES)]
+
+
+def item(number: int) -> Item:
+    """One embedding: 3 kB of vectors, a preview of 2 kB, a concept of four pictures."""
+    rng = random.Random(number)
+    vectors = rng.randbytes(3200)
+    preview = rng.randbytes(2048)
+    name = f"{'-'.join(pick(rng, 2))}-{number}"
+    token = f"<{name}>"
+    prompt = f"a photo of {token} {' '.join(pick(rng, 6))}"
+    # One in ten was trained here and carries its base's fingerprint; the rest are imports.
+    trained = number % 10 == 0
+    record = Record(
+        name=name,
+        token=token,
+        kind=("object", "style", "subject")[rng.randrange(3)],
+        class_noun=rng.choice(WORDS),
+        tensor_hash=sha(vectors + b"tensors"),
+        tensors=(TensorInfo(encoder="clip_l", vectors=1, width=768, dtype="float32"),),
+        families=("sd1",),
+        files=(
+            StoredFile(
+                role="embedding",
+                name=f"{name}.safetensors",
+                sha256=sha(vectors),
+                bytes=len(vectors),
+                media_type="application/octet-stream",
+            ),
+            StoredFile(
+                role="preview",
+                name="preview.png",
+                sha256=sha(preview),
+                bytes=len(preview),
+                media_type="image/png",
+                text=prompt,
+            ),
+        ),
+        base=ALL_BASES[rng.randrange(BASES)] if trained else None,
+        concept=Concept(
+            kind="object",
+            class_noun=rng.choice(WORDS),
+            pictures=tuple(
+                Picture(
+                    name=f"{n}.png",
+                    sha256=sha(f"{number} {n}".encode()),
+                    width=512,
+                    height=512,
+                    format="PNG",
+                    mode="RGB",
+                    caption=" ".join(pick(rng, 8)),
+                )
+                for n in range(4)
+            ),
+            templates=("a photo of {token}",),
+        )
+        if trained
+        else None,
+        recipe=Recipe(seed=number) if trained else None,
+        source=Source(how="trained" if trained else "imported", where=f"{name}.pt"),
+        license=("apache-2.0", "openrail", None)[rng.randrange(3)],
+        notes=" ".join(pick(rng, 12)),
+        tags=tuple(pick(rng, 3)),
+        created=f"2026-{1 + number % 12:02}-{1 + number % 28:02}T{number % 24:02}:00:00Z",
+        tireg_version="0.1.0",
+    )
+    objects = {sha(vectors): vectors, sha(preview): preview}
+    return Item(record, objects, hashes={"autov3": sha(vectors)[20:32]})
+
+
+def timed(call: Callable[[], T]) -> tuple[float, T]:
+    """Seconds and the result."""
+    start = time.perf_counter()
+    result = call()
+    return time.perf_counter() - start, result
+
+
+def median_ms(call: Callable[[int], object], times: int = 20) -> float:
+    """Median milliseconds over ``times`` calls, each given its number."""
+    return 1000 * statistics.median(timed(lambda n=n: call(n))[0] for n in range(times))
+
+
+def plain_fsync(folder: Path) -> float:
+    """Median milliseconds of writing a new 4 kB file and one fsync."""
+    spot = folder / "fsync"
+    spot.mkdir()
+
+    def write(number: int) -> None:
+        with (spot / str(number)).open("wb") as file:
+            file.write(os.urandom(4096))
+            file.flush()
+            os.fsync(file.fileno())
+
+    result = median_ms(write, 30)
+    shutil.rmtree(spot)
+    return result
+
+
+def raw_sqlite(folder: Path, size: int) -> dict[str, float]:
+    """The same texts in two tables of plain sqlite3, WAL, full sync, the same groups."""
+    db = sqlite3.connect(folder / "raw.db", isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute(
+        "CREATE TABLE e (id INTEGER PRIMARY KEY, name TEXT, token TEXT, hash TEXT, base TEXT)"
+    )
+    db.execute(
+        "CREATE VIRTUAL TABLE w USING fts5 (name, token, tags, notes, prompts, prefix='2 3')"
+    )
+    spent = 0.0
+    for group in groups(size):
+        rows = [
+            (i.record.name, i.record.token, i.record.tensor_hash, str(i.record.source.where))
+            for i in group
+        ]
+        texts = [
+            (
+                i.record.name,
+                i.record.token,
+                " ".join(i.record.tags),
+                i.record.notes,
+                str(i.record.files[1].text),
+            )
+            for i in group
+        ]
+
+        def insert(
+            rows: list[tuple[str, ...]] = rows, texts: list[tuple[str, ...]] = texts
+        ) -> None:
+            db.execute("BEGIN IMMEDIATE")
+            db.executemany("INSERT INTO e (name, token, hash, base) VALUES (?, ?, ?, ?)", rows)
+            db.executemany("INSERT INTO w VALUES (?, ?, ?, ?, ?)", texts)
+            db.execute("COMMIT")
+
+        spent += timed(insert)[0]
+    sql = "SELECT e.* FROM w JOIN e ON e.id = w.rowid WHERE w MATCH ? ORDER BY bm25(w) LIMIT 50"
+    word_ms = median_ms(lambda n: db.execute(sql, [f'"{QUERIES[n]}"*']).fetchall(), len(QUERIES))
+    db.close()
+    (folder / "raw.db").unlink()
+    return {"rows_per_s": size / spent, "word_ms": word_ms}
+
+
+QUERIES = [*WORDS, *(word(n) for n in (0, 10, 300, 3000, 15_000)), "watercol", "por", "drag fox"]
+
+
+def groups(size: int, start: int = 0) -> Iterator[list[Item]]:
+    """Items in groups as the registry commits them."""
+    for first in range(start, start + size, GROUP):
+        yield [item(n) for n in range(first, min(first + GROUP, start + size))]
+
+
+def rows_only(folder: Path, size: int) -> float:
+    """Embeddings per second into the database alone: every row, no file."""
+    home = folder / "rows"
+    home.mkdir()
+    database.create(home)
+    db = database.connect(home / database.FILE)
+    spent, number = 0.0, 0
+    for group in groups(size):
+        shas = [i.record.sha256 for i in group]
+
+        def insert(group: list[Item] = group, shas: list[str] = shas) -> None:
+            nonlocal number
+            with db.atomic():
+                for i, record_sha in zip(group, shas, strict=True):
+                    digests = Digests.of(i.record, record_sha)
+                    number += 1
+                    embedding_id = insert_embedding(
+                        db,
+                        str(i.record.name),
+                        number,
+                        i.record,
+                        digests,
+                        tags=sorted(set(i.record.tags)),
+                        added="2026-08-01",
+                    )
+                    insert_version(
+                        db,
+                        embedding_id,
+                        1,
+                        i.record,
+                        digests,
+                        added="2026-08-01",
+                        hashes=i.hashes,
+                        row_id=number,
+                    )
+
+        spent += timed(insert)[0]
+    db.close()
+    shutil.rmtree(home)
+    return size / spent
+
+
+def build(registry: Registry, size: int) -> float:
+    """Import ``size`` embeddings with their files; embeddings per second."""
+    spent = 0.0
+    for group in groups(size):
+        spent += timed(lambda group=group: registry.add_many(group))[0]
+    return size / spent
+
+
+def add_features(registry: Registry, size: int) -> None:
+    """Random unit features for every preview."""
+    rng = np.random.default_rng(0)
+    previews = registry.features.missing(SPACE)
+    for start in range(0, len(previews), 10_000):
+        keys = previews[start : start + 10_000]
+        registry.features.put(
+            SPACE, keys, rng.standard_normal((len(keys), WIDTH), dtype=np.float32)
+        )
+
+
+def filtered(number: int) -> Query:
+    """Queries with filters, with and without words."""
+    choices = (
+        Query(kind="style", family="sd1"),
+        Query(words="watercolour", kind="object"),
+        Query(base="maker/base-3"),
+        Query(tags=("castle",), license="openrail"),
+        Query(tags=(word(9000),)),
+        Query(family="sdxl", kind="subject", sort="name"),
+        Query(words="fox", tags=("fox",), sort="created"),
+        Query(compatible_with="maker/base-4"),
+    )
+    return choices[number % len(choices)]
+
+
+def whole_processes(home: Path, name: str) -> dict[str, float]:
+    """Median seconds of whole processes, and of the imports they are measured against."""
+    environment = {**os.environ, "TIREG_HOME": str(home)}
+    commands = {
+        "imports": [sys.executable, "-c", "import click, sqlite_utils, pydantic, rich.table"],
+        "list": [sys.executable, "-m", "tireg", "list"],
+        "search": [sys.executable, "-m", "tireg", "search", "fox"],
+        "show": [sys.executable, "-m", "tireg", "show", name],
+    }
+    spent: dict[str, list[float]] = {key: [] for key in commands}
+    for _ in range(6):
+        for key, command in commands.items():
+            seconds, done = timed(
+                lambda command=command: subprocess.run(
+                    command, env=environment, capture_output=True, check=False
+                )
+            )
+            if done.returncode:
+                spent[key].append(float("nan"))
+            else:
+                spent[key].append(seconds)
+    # The first round warms the disk.
+    return {key: statistics.median(values[1:]) for key, values in spent.items()}
+
+
+def measure(folder: Path, size: int, *, processes: bool) -> dict[str, float]:
+    """Every figure at one size."""
+    figures: dict[str, float] = {"size": size, "fsync_ms": plain_fsync(folder)}
+    figures.update({f"raw_{k}": v for k, v in raw_sqlite(folder, size).items()})
+    figures["rows_per_s"] = rows_only(folder, size)
+    home = folder / "home"
+    with Registry.open(home) as registry:
+        figures["files_per_s"] = build(registry, size)
+        add_features(registry, size)
+        singles = [item(size + n) for n in range(30)]
+        figures["fsync_ms"] = (figures["fsync_ms"] + plain_fsync(folder)) / 2
+        figures["add_ms"] = median_ms(
+            lambda n: registry.add(singles[n].record, singles[n].objects), 30
+        )
+        figures["word_ms"] = median_ms(
+            lambda n: registry.search(Query(words=QUERIES[n])), len(QUERIES)
+        )
+        figures["word_max_ms"] = max(
+            median_ms(lambda _, w=w: registry.search(Query(words=w)), 3) for w in QUERIES
+        )
+        figures["filtered_ms"] = median_ms(lambda n: registry.search(filtered(n)), 24)
+        figures["filtered_max_ms"] = max(
+            median_ms(lambda _, n=n: registry.search(filtered(n)), 3) for n in range(8)
+        )
+        rng = np.random.default_rng(1)
+        looks = rng.standard_normal((12, WIDTH), dtype=np.float32)
+        registry.like(SPACE, looks[0])
+        figures["picture_ms"] = median_ms(lambda n: registry.like(SPACE, looks[n]), 12)
+        figures["list_ms"] = median_ms(lambda _: registry.list())
+        figures["db_bytes_each"] = registry.stats().database_bytes / registry.count()
+        name = singles[0].record.name
+    if processes:
+        figures.update({f"process_{k}_s": v for k, v in whole_processes(home, name).items()})
+    shutil.rmtree(home)
+    return figures
+
+
+LINES = (
+    ("raw sqlite3 rows and words /s", "raw_rows_per_s", "{:,.0f}"),
+    ("embeddings as rows /s", "rows_per_s", "{:,.0f}"),
+    ("embeddings with files /s", "files_per_s", "{:,.0f}"),
+    ("plain fsync of a new file, ms", "fsync_ms", "{:.2f}"),
+    ("single add, ms", "add_ms", "{:.2f}"),
+    ("single add / plain fsync", "add_ratio", "{:.1f}"),
+    ("raw sqlite3 word search, ms", "raw_word_ms", "{:.2f}"),
+    ("word search, ms", "word_ms", "{:.2f}"),
+    ("word search, slowest query, ms", "word_max_ms", "{:.2f}"),
+    ("filtered search, ms", "filtered_ms", "{:.2f}"),
+    ("filtered search, slowest query, ms", "filtered_max_ms", "{:.2f}"),
+    ("picture search over 512-d, ms", "picture_ms", "{:.2f}"),
+    ("list page, ms", "list_ms", "{:.2f}"),
+    ("database bytes per embedding", "db_bytes_each", "{:,.0f}"),
+    ("process: python -c imports, s", "process_imports_s", "{:.3f}"),
+    ("process: tireg list, s", "process_list_s", "{:.3f}"),
+    ("process: tireg search fox, s", "process_search_s", "{:.3f}"),
+    ("process: tireg show, s", "process_show_s", "{:.3f}"),
+)
+
+
+def main() -> None:
+    """Measure and print a table; ``--json`` for machines."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--folder", type=Path, default=None, help="a folder on the disk to use")
+    parser.add_argument("--no-processes", action="store_true", help="leave out whole processes")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    results = []
+    for size in options.sizes:
+        with tempfile.TemporaryDirectory(dir=options.folder, prefix="tireg-benchmark-") as name:
+            figures = measure(Path(name), size, processes=not options.no_processes)
+        figures["add_ratio"] = figures["add_ms"] / figures["fsync_ms"]
+        results.append(figures)
+        print(f"measured {size:,}", file=sys.stderr)
+    if options.json:
+        print(json.dumps(results, indent=1))
+        return
+    print(f"{'':38}" + "".join(f"{r['size']:>12,.0f}" for r in results))
+    for title, key, form in LINES:
+        if any(key in r for r in results):
+            cells = (form.format(r[key]) if key in r else "" for r in results)
+            print(f"{title:38}" + "".join(f"{cell:>12}" for cell in cells))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Where embeddings live: one SQLite database and the files beside it that can rebuild it."""

@@ -1,0 +1,49 @@
+"""Evaluation runs: immutable files, proven by the hash their row holds."""
+
+from __future__ import annotations
+
+import hashlib
+
+from tireg.domain.model import read_document
+from tireg.domain.scores import Run
+from tireg.errors import CorruptError, RefError
+from tireg.store.core import Store
+
+
+def runs(store: Store, record_sha: str) -> list[Run]:
+    """Every run about a record, oldest first."""
+    with store.reading() as db:
+        rows = db.execute(
+            "SELECT run_id, sha256 FROM runs WHERE record_sha = ? ORDER BY created, run_id",
+            [record_sha],
+        ).fetchall()
+    return [_read(store, run_id, sha) for run_id, sha in rows]
+
+
+def run(store: Store, prefix: str) -> Run:
+    """The one run whose id begins with ``prefix``; RefError for none or several."""
+    text = prefix.strip().lower()
+    with store.reading() as db:
+        rows = db.execute(
+            "SELECT run_id, sha256 FROM runs WHERE run_id >= ? AND run_id < ? LIMIT 2",
+            [text, text + "g"],
+        ).fetchall()
+    if len(text) < 6 or not rows:
+        raise RefError(f"there is no run '{prefix}'", hint="give 6 or more digits of its id")
+    if len(rows) > 1:
+        raise RefError(f"'{prefix}' begins the id of several runs", hint="give more digits")
+    return _read(store, *rows[0])
+
+
+def _read(store: Store, run_id: str, sha: str) -> Run:
+    path = store.run_path(run_id)
+    try:
+        with store.reading():
+            raw = path.read_bytes()
+    except CorruptError as error:
+        raise CorruptError(
+            f"the run {run_id[:12]} is missing from '{path}'", hint="tireg verify"
+        ) from error
+    if hashlib.sha256(raw).hexdigest() != sha:
+        raise CorruptError(f"the run {run_id[:12]} at '{path}' has changed", hint="tireg verify")
+    return read_document(Run, raw, name=f"the run {run_id[:12]}")
