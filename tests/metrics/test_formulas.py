@@ -1,0 +1,321 @@
+"""Every formula once more, written plainly with loops, on the same features."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.metrics.builders import world
+from tireg.metrics import METRICS, Samples
+
+S = Samples
+
+
+def slot(samples: S) -> list[int]:
+    return [i for i, p in enumerate(samples.prompts) if p.has_slot]
+
+
+def mean(values: Iterator[float] | list[float]) -> float:
+    numbers = list(values)
+    return math.fsum(numbers) / len(numbers)
+
+
+def seeds(samples: S) -> range:
+    return range(len(samples.seeds))
+
+
+def likeness(samples: S, kind: str, condition: str) -> float:
+    x, refs = samples.images[kind][condition], samples.references[kind]
+    return mean(
+        float(np.dot(x[p, s], r)) for p in slot(samples) for s in seeds(samples) for r in refs
+    )
+
+
+def fidelity(samples: S) -> float:
+    refs = samples.references["concept"]
+    ceiling = mean(float(np.dot(a, b)) for a, b in itertools.permutations(refs, 2))
+    token, noun = likeness(samples, "concept", "token"), likeness(samples, "concept", "class")
+    return (token - noun) / (ceiling - noun)
+
+
+def identity(samples: S) -> float:
+    x, own = samples.images["concept"]["token"], samples.references["concept"]
+    per_other = []
+    for other in samples.others["concept"].values():
+        hits = []
+        for p, s in itertools.product(slot(samples), seeds(samples)):
+            for r, q in itertools.product(own, other):
+                mine, theirs = float(x[p, s] @ r), float(x[p, s] @ q)
+                hits.append(1.0 if mine > theirs else 0.5 if mine == theirs else 0.0)
+        per_other.append(mean(hits))
+    return mean(per_other)
+
+
+def text_cosine(samples: S, condition: str, variant: str = "class") -> float:
+    x, t = samples.images["clip"][condition], samples.texts[variant]
+    return mean(float(np.dot(x[p, s], t[p])) for p in slot(samples) for s in seeds(samples))
+
+
+def retrieval(samples: S) -> float:
+    x, t = samples.images["clip"]["token"], samples.texts["context"]
+    hits = []
+    for p, s in itertools.product(slot(samples), seeds(samples)):
+        scores = {q: float(np.dot(x[p, s], t[q])) for q in slot(samples)}
+        hits.append(float(max(scores, key=lambda q: scores[q]) == p))
+    return mean(hits)
+
+
+def following(samples: S, condition: str) -> float:
+    x, t = samples.images["clip"][condition], samples.texts["context"]
+    own = text_cosine(samples, condition, "context")
+    other = mean(
+        float(np.dot(x[p, s], t[q]))
+        for p in slot(samples)
+        for q in slot(samples)
+        if p != q
+        for s in seeds(samples)
+    )
+    return own - other
+
+
+def collapse(samples: S) -> float:
+    return 1 - following(samples, "token") / following(samples, "class")
+
+
+def collapse_text(samples: S) -> float:
+    d = {
+        c: mean(1 - float(a @ b) for a, b in itertools.combinations(samples.probe[c], 2))
+        for c in ("token", "class")
+    }
+    return 1 - d["token"] / d["class"]
+
+
+def off_token_changes(samples: S) -> list[float]:
+    x, refs = samples.images["concept"], samples.references["concept"]
+    return [
+        mean(float(x["class"][p, s] @ r) - float(x["base"][p, s] @ r) for r in refs)
+        for p in range(len(samples.prompts))
+        for s in seeds(samples)
+    ]
+
+
+def off_token(samples: S) -> float:
+    return mean(off_token_changes(samples))
+
+
+def off_token_rate(samples: S) -> float:
+    return mean([1.0 if d > 0 else 0.0 if d < 0 else 0.5 for d in off_token_changes(samples)])
+
+
+def drift(samples: S) -> float:
+    x = samples.images["concept"]
+    return mean(
+        1 - float(x["class"][p, s] @ x["base"][p, s])
+        for p in range(len(samples.prompts))
+        for s in seeds(samples)
+    )
+
+
+def double_difference(
+    samples: S, vocabulary: str, named: Callable[[int], tuple[str, ...]]
+) -> float:
+    words = samples.words[vocabulary]
+    trained = samples.training_words[vocabulary]
+    feature = dict(zip(words.names, words.features, strict=True))
+    x = samples.images["clip"]
+    values = []
+    for p, s in itertools.product(slot(samples), seeds(samples)):
+        change = x["token"][p, s] - x["class"][p, s]
+        unrelated = [w for w in words.names if w not in trained and w not in named(p)]
+        values.append(
+            mean(float(change @ feature[w]) for w in trained)
+            - mean(float(change @ feature[w]) for w in unrelated)
+        )
+    return mean(values)
+
+
+def background(samples: S) -> float:
+    return double_difference(samples, "background", lambda p: samples.prompts[p].background)
+
+
+def style_content(samples: S) -> float:
+    return double_difference(samples, "object", lambda p: samples.prompts[p].objects)
+
+
+def intrusion(samples: S) -> float:
+    words = samples.words["object"]
+    feature = dict(zip(words.names, words.features, strict=True))
+    x = samples.images["clip"]["token"]
+    hits = []
+    for p, s in itertools.product(slot(samples), seeds(samples)):
+        names = [*samples.prompts[p].objects, *samples.training_words["object"]]
+        best = max(names, key=lambda w: float(x[p, s] @ feature[w]))
+        hits.append(float(best in samples.training_words["object"]))
+    return mean(hits)
+
+
+def background_masked(samples: S) -> float:
+    return likeness(samples, "background", "token") - likeness(samples, "background", "class")
+
+
+def copied(samples: S) -> float:
+    x, refs = samples.images["copy"]["token"], samples.references["copy"]
+    return mean(
+        float(max(float(x[p, s] @ r) for r in refs) > samples.copy_threshold)
+        for p in slot(samples)
+        for s in seeds(samples)
+    )
+
+
+def copy_gap(samples: S) -> float:
+    x = samples.images["copy"]["token"]
+    train, held = samples.references["copy"], samples.held_out["copy"]
+    size = min(len(train), len(held))
+
+    def best(row: np.ndarray, references: np.ndarray) -> float:
+        return mean(
+            max(float(row @ r) for r in subset)
+            for subset in itertools.combinations(references, size)
+        )
+
+    return mean(
+        best(x[p, s], train) - best(x[p, s], held) for p in slot(samples) for s in seeds(samples)
+    )
+
+
+def diversity(samples: S, kind: str = "concept") -> float:
+    spread = {}
+    for c in ("token", "class"):
+        x = samples.images[kind][c]
+        spread[c] = mean(
+            1 - float(x[p, s] @ x[p, z])
+            for p in slot(samples)
+            for s, z in itertools.combinations(seeds(samples), 2)
+        )
+    return spread["token"] / spread["class"]
+
+
+def pair_bleeding(samples: S) -> float:
+    x, refs = samples.images["crop"], samples.partner["crop"]
+    like = {
+        c: mean(float(x[c][p, s] @ r) for p in slot(samples) for s in seeds(samples) for r in refs)
+        for c in x
+    }
+    ceiling = mean(float(a @ b) for a, b in itertools.permutations(refs, 2))
+    return (like["pair"] - like["pair_class"]) / (ceiling - like["pair_class"])
+
+
+def bleeding(samples: S) -> float:
+    x = samples.images["concept"]
+    return mean(
+        mean(
+            float((x["token"][p, s] - x["class"][p, s]) @ r)
+            for p in slot(samples)
+            for s in seeds(samples)
+            for r in refs
+        )
+        for refs in samples.others["concept"].values()
+    )
+
+
+PLAIN: dict[str, Callable[[S], float]] = {
+    "concept_fidelity": fidelity,
+    "identifiability": identity,
+    "prompt_fidelity": lambda s: text_cosine(s, "token") - text_cosine(s, "class"),
+    "prompt_retrieval": retrieval,
+    "semantic_collapse": collapse,
+    "semantic_collapse_text": collapse_text,
+    "off_token_leakage": off_token,
+    "off_token_rate": off_token_rate,
+    "off_token_drift": drift,
+    "background_leakage": background,
+    "background_leakage_masked": background_masked,
+    "copying": copied,
+    "copying_gap": copy_gap,
+    "diversity": diversity,
+    "diversity_masked": lambda s: diversity(s, "background"),
+    "pair_bleeding": pair_bleeding,
+    "concept_bleeding": bleeding,
+    "style_content_leakage": style_content,
+    "style_intrusion": intrusion,
+    "clip_image_similarity": lambda s: likeness(s, "clip", "token"),
+    "clip_text_similarity/class": lambda s: text_cosine(s, "token", "class"),
+    "clip_text_similarity/empty": lambda s: text_cosine(s, "token", "empty"),
+    "clip_text_similarity/context": lambda s: text_cosine(s, "token", "context"),
+}
+
+
+def test_every_metric_has_a_plain_form() -> None:
+    assert set(PLAIN) == set(METRICS)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("name", sorted(PLAIN))
+def test_value_is_the_plain_formula(name: str, seed: int) -> None:
+    samples = world(seed)
+    result = METRICS[name](samples)
+    assert result.unscored is None
+    assert result.value == pytest.approx(PLAIN[name](samples), abs=1e-10)
+
+
+def without(samples: S, i: int) -> S:
+    """The same run with one prompt never asked."""
+    kept = np.array([p for p in range(len(samples.prompts)) if p != i])
+    return replace(
+        samples,
+        prompts=tuple(samples.prompts[p] for p in kept),
+        images={k: {c: x[kept] for c, x in v.items()} for k, v in samples.images.items()},
+        texts={k: t[kept] for k, t in samples.texts.items()},
+        probe={k: np.delete(x, i, axis=0) for k, x in samples.probe.items()},
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "concept_fidelity",
+        "semantic_collapse",
+        "semantic_collapse_text",
+        "diversity",
+        "diversity_masked",
+        "pair_bleeding",
+    ],
+)
+def test_interval_of_a_ratio_is_the_jackknife_over_prompts(name: str) -> None:
+    samples = world(3, n=7, free=0)
+    whole = PLAIN[name](samples)
+    left_out = [PLAIN[name](without(samples, i)) for i in range(7)]
+    pseudo = [7 * whole - 6 * value for value in left_out]
+    half = stats.t.ppf(0.975, 6) * np.std(pseudo, ddof=1) / math.sqrt(7)
+    result = METRICS[name](samples)
+    assert result.low == pytest.approx(whole - half)
+    assert result.high == pytest.approx(whole + half)
+
+
+@pytest.mark.parametrize(
+    "name", ["prompt_fidelity", "background_leakage", "off_token_leakage", "copying_gap"]
+)
+def test_interval_of_a_mean_is_student_s_over_prompts(name: str) -> None:
+    samples = world(4, n=7, free=0)
+    alone = []
+    for i in range(7):
+        one = samples
+        for j in reversed([j for j in range(7) if j != i]):
+            one = without(one, j)
+        alone.append(PLAIN[name](one))
+    low, high = stats.t.interval(0.95, 6, loc=np.mean(alone), scale=stats.sem(alone))
+    result = METRICS[name](samples)
+    assert (result.low, result.high) == pytest.approx((low, high))
+
+
+def test_the_random_worlds_are_not_all_zero() -> None:
+    values = {name: METRICS[name](world(0)).value for name in METRICS}
+    assert all(
+        value not in (0.0, None) for name, value in values.items() if "intrusion" not in name
+    )
