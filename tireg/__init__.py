@@ -1,7 +1,7 @@
 """Train, measure, keep and share textual-inversion embeddings.
 
-``tireg.load(pipeline, path)`` gives a diffusers pipeline the words of an embedding file, and
-``tireg.unload(pipeline)`` takes them away again. Everything else is the command line.
+``tireg.load(pipeline, ref)`` gives a live diffusers pipeline a learned word, from the registry or
+from an embedding file, and ``tireg.unload(pipeline)`` takes all of them away again.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tireg.models.bases import load, unload
+    from tireg.models.bases import unload
+    from tireg.workflows.loading import load
 
 __version__ = "0.1.0"
 
 __all__ = ["__version__", "load", "unload"]
 
-_LAZY = {"load": "tireg.models.bases", "unload": "tireg.models.bases"}
+_LAZY = {"load": "tireg.workflows.loading", "unload": "tireg.models.bases"}
 
 
 def __getattr__(name: str) -> object:

@@ -52,6 +52,18 @@ Proof = Run | ProvenBy
 PROOFS: dict[str, Proof] = {
     "make demo": ProvenBy("tests/house/test_makefile.py::test_demo_runs_the_command"),
     "make test": ProvenBy("tests/house/test_makefile.py::test_every_target_is_real"),
+    'tireg train photos/ --base shapes --name my-ball --token "<my-ball>" --init circle '
+    "--kind object": Run(more=("--steps", "3")),
+    "tireg eval my-ball --suite shapes-quick": Run(more=("--steps", "2")),
+    "tireg show my-ball": Run(),
+    "tireg list": Run(),
+    'tireg generate "a photo of a <my-ball> on a blue background" --with my-ball --count 4': Run(),
+    "tireg export my-ball --to webui --out my-ball.safetensors": Run(),
+    "tireg inspect my-ball.safetensors": Run(),
+    "tireg train photos/ --base stable-diffusion-v1-5/stable-diffusion-v1-5 "
+    '--name my-cat --token "<my-cat>" --init cat --kind subject': ProvenBy(
+        "tests/workflows/test_hub_base.py::test_the_readme_example_trains_on_a_hub_id"
+    ),
     "make soak": ProvenBy("tests/house/test_makefile.py::test_every_target_is_real"),
 }
 

@@ -1,0 +1,202 @@
+"""Evaluation: paired pictures, scores with intervals, the same again from cache or from nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import RunCli
+from tests.tinypipes import build_sd1
+from tireg.shapes import scorer_path
+
+SUITE = """
+format_version: 1
+name: small
+version: 1
+kind: object
+title: "Small"
+source: "Written for this test."
+seeds: [0, 1]
+prompts:
+  - {id: red, text: "a photo of a {concept} on a red background", role: background,
+     context: "a red background", background: ["red"]}
+  - {id: blue, text: "a photo of a {concept} on a blue background", role: background,
+     context: "a blue background", background: ["blue"]}
+  - {id: left, text: "a photo of a {concept} on the left", role: composition,
+     context: "on the left"}
+  - {id: free, text: "a photo of a blue square", role: neutral}
+  - {id: free-2, text: "a red star", role: sibling}
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(SUITE)
+    return path
+
+
+@pytest.fixture
+def base(tiny_sd1: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(tiny_sd1, tmp_path / "base"))
+
+
+@pytest.fixture
+def trained(run_cli: RunCli, base: Path, pictures: Path) -> str:
+    run_cli(
+        "train", pictures, "--base", base, "--name", "ball", "--token", "<ball>", "--init", "cat",
+        "--kind", "object", "--steps", "3", "--batch", "2", "--resolution", "64", code=0,
+    )  # fmt: skip
+    return "ball"
+
+
+def evaluate(run_cli: RunCli, ref: str, suite: Path, *more: str | Path) -> dict[str, Any]:
+    result = run_cli(
+        "eval", ref, "--suite", suite, "--encoder", scorer_path(), "--steps", "2", "--size", "64",
+        "--batch", "4", "--json", *more, code=0,
+    )  # fmt: skip
+    data: dict[str, Any] = json.loads(result.stdout)
+    return data
+
+
+def scores(run: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {score["metric"]: score for score in run["scores"]}
+
+
+def test_scores_have_values_intervals_and_baselines(
+    run_cli: RunCli, trained: str, suite: Path
+) -> None:
+    run = evaluate(run_cli, trained, suite)
+    assert set(run) == {"run_id", "embedding", "base", "suite", "scores"}
+    assert run["suite"]["name"] == "small"
+    assert len(run["suite"]["sha256"]) == 64
+    found = scores(run)
+    wanted = {
+        "concept_fidelity", "prompt_fidelity", "semantic_collapse", "off_token_leakage",
+        "clip_image_similarity",
+    }  # fmt: skip
+    assert wanted <= set(found)
+    for score in found.values():
+        assert (score["value"] is None) == (score["unscored"] is not None)
+        assert score["direction"] in ("higher", "lower", "target")
+        if score["ci"] is not None:
+            low, high = score["ci"]
+            assert low <= score["value"] <= high
+    likeness = found["clip_image_similarity"]
+    assert likeness["baseline"] is not None
+    assert likeness["n_prompts"] == 3
+    assert likeness["n_seeds"] == 2
+    assert found["off_token_leakage"]["value"] == 0.0, "token-free prompts are bit-identical"
+    shown = json.loads(run_cli("show", trained, "--json").stdout)
+    assert shown["scores"] == run["scores"]
+    sheet = next(f for f in shown["files"] if f["role"] == "sheet")
+    with Image.open(sheet["path"]) as image:
+        assert min(image.size) > 200
+        assert np.asarray(image).std() > 5
+
+
+def test_the_same_from_cache_and_from_nothing(
+    run_cli: RunCli, trained: str, suite: Path, home: Path
+) -> None:
+    first = evaluate(run_cli, trained, suite)
+    kept = sorted((home / "cache" / "pictures").rglob("*.png"))
+    assert len(kept) == 3 * 2 * 2 + 2 * 2 * 2
+    again = evaluate(run_cli, trained, suite)
+    assert again == first
+    kept[0].unlink()
+    kept[1].write_bytes(b"damaged")
+    assert evaluate(run_cli, trained, suite) == first
+    shutil.rmtree(home / "cache")
+    assert evaluate(run_cli, trained, suite) == first
+    shown = json.loads(run_cli("show", trained, "--json").stdout)
+    assert len(shown["runs"]) == 1
+
+
+def test_pictures_do_not_depend_on_the_batch_or_their_order(
+    run_cli: RunCli, trained: str, suite: Path, home: Path
+) -> None:
+    first = scores(evaluate(run_cli, trained, suite))
+    shutil.rmtree(home / "cache")
+    other = scores(evaluate(run_cli, trained, suite, "--batch", "3"))
+    for name, score in first.items():
+        if score["value"] is not None:
+            assert other[name]["value"] == pytest.approx(score["value"], abs=1e-3)
+
+
+def test_a_base_that_changed_is_noticed(
+    run_cli: RunCli, trained: str, suite: Path, base: Path
+) -> None:
+    shutil.rmtree(base)
+    build_sd1(base, seed=5)
+    result = run_cli("eval", trained, "--suite", suite, "--encoder", scorer_path(), code=2)
+    assert "not the one" in result.stderr
+    run = evaluate(run_cli, trained, suite, "--base", base)
+    assert run["base"] == base.name
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "named"),
+    [
+        (("--suite", "no-such-suite"), 2, "no-such-suite"),
+        (("--encoder", "no-such-clip"), 2, "no-such-clip"),
+        (("--encoder", "ViT-B-32:no-such-tag"), 2, "no-such-tag"),
+        (("--sampler", "magic"), 2, "magic"),
+        (("--base", "nowhere"), 2, "nowhere"),
+    ],
+)
+def test_wrong_use(
+    run_cli: RunCli, trained: str, suite: Path, more: tuple[str, ...], code: int, named: str
+) -> None:
+    given = ["--suite", str(suite), "--encoder", str(scorer_path()), "--steps", "2", "--size", "64"]
+    result = run_cli("eval", trained, *given, *more, code=code)
+    assert named in result.stderr
+    assert "Traceback" not in result.output
+    assert json.loads(run_cli("show", trained, "--json").stdout)["runs"] == []
+
+
+def test_an_unknown_embedding(run_cli: RunCli, trained: str) -> None:
+    result = run_cli("eval", "bal", code=2)
+    assert "did you mean 'ball'" in result.stderr.lower() or "ball" in result.stderr
+
+
+def test_a_broken_encoder_folder_is_one_sentence(
+    run_cli: RunCli, trained: str, suite: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    (folder / "open_clip_config.json").write_text("{}")
+    result = run_cli("eval", trained, "--suite", suite, "--encoder", folder)
+    assert result.exit_code in (1, 2)
+    assert "clip" in result.stderr
+    assert "inside tireg" not in result.stderr
+
+
+def test_pictures_are_drawn_with_learned_words(
+    run_cli: RunCli, trained: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    result = run_cli(
+        "generate", "a <ball> there", "a cat", "--with", trained, "--count", "2", "--steps", "2",
+        "--size", "64", "--seed", "5", "--out", out, "--json", code=0,
+    )  # fmt: skip
+    paths = json.loads(result.stdout)
+    assert [Path(p).name for p in paths] == ["01-5.png", "01-6.png", "02-5.png", "02-6.png"]
+    with Image.open(paths[0]) as image:
+        assert image.size == (64, 64)
+        assert image.text["parameters"].startswith("a <ball> there\n")  # type: ignore[attr-defined]
+        assert "Seed: 5" in image.text["parameters"]  # type: ignore[attr-defined]
+    for wrong, named in (
+        (["a <ball>", "--with", "nobody"], "nobody"),
+        (["a <ball>", "--with", trained, "--size", "7"], "no size"),
+        (["a <ball>", "--with", trained, "--size", "20"], "draw"),
+        ([" ", "--with", trained], "no prompt"),
+    ):
+        result = run_cli("generate", *wrong, "--steps", "2", "--out", out, code=2)
+        assert named in result.stderr

@@ -1,0 +1,77 @@
+"""``tireg inspect`` and ``tireg export``: embedding files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tireg.cli.console import out
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--family", help="Family of a bare tensor, which names none.")
+@click.option("--token", help="Token of a bare tensor, which names none.")
+@click.option("--json", "as_json", is_flag=True, help="Print an array, one object per file.")
+@click.pass_context
+def inspect(
+    ctx: click.Context, paths: tuple[Path, ...], family: str | None, token: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Say what is in embedding files made by any tool, without running a byte of them."""
+    from tireg.workflows.inspecting import inspect_files
+
+    found = inspect_files(paths, family=family, token=token)
+    if as_json:
+        out.json(found)
+    else:
+        for entry in found:
+            print_reading(entry)
+    ctx.exit(2 if all(entry["refused"] for entry in found) else 0)
+
+
+def print_reading(entry: dict[str, object]) -> None:
+    """One file's reading for people."""
+    if entry["refused"]:
+        out.text(f"{entry['path']}: refused: {entry['refused']}")
+        return
+    out.text(f"{entry['path']}: {entry['dialect']}")
+    embeddings = entry["embeddings"]
+    assert isinstance(embeddings, list)
+    for e in embeddings:
+        rows = ", ".join(
+            f"{key} {t['vectors']} x {t['width']} {t['dtype']}" for key, t in e["encoders"].items()
+        )
+        out.pairs(
+            {
+                "  token": e["token"],
+                "  typed as": e["trigger"],
+                "  vectors": rows,
+                "  families": ", ".join(e["families"]) or "unknown",
+                "  tensor hash": e["tensor_hash"],
+            }
+        )
+    warnings = entry["warnings"]
+    assert isinstance(warnings, list)
+    for text in warnings:
+        out.warn(str(text))
+
+
+@click.command()
+@click.argument("ref")
+@click.option("--to", "dialect", default="diffusers", show_default=True, help="Tool to write for.")
+@click.option("--out", "target", type=click.Path(path_type=Path), help="File or folder to write.")
+@click.option("--lossy", is_flag=True, help="Write even where the dialect cannot hold all of it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the paths as JSON.")
+def export(ref: str, dialect: str, target: Path | None, lossy: bool, as_json: bool) -> None:
+    """Write REF as a file for another tool: diffusers, webui, comfyui, invokeai, kohya, …"""
+    from tireg.store.home import registry_home
+    from tireg.workflows.exporting import export
+
+    paths = export(registry_home(), ref, dialect=dialect, target=target, lossy=lossy)
+    if as_json:
+        out.json([str(path) for path in paths])
+        return
+    for path in paths:
+        out.text(str(path))

@@ -1,0 +1,1 @@
+"""Running many independent jobs, in this process, in several, or on several machines."""

@@ -1,0 +1,59 @@
+"""Put embeddings into a live diffusers pipeline, from the registry or from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tireg.errors import FileRefusedError, InputError
+from tireg.store.home import registry_home
+from tireg.store.registry import Registry
+from tireg.workflows.vectors import unpack_vectors
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def load(pipe: Any, ref: str | Path, *, token: str | None = None) -> str:
+    """Load an embedding into ``pipe`` and return the token to type in prompts.
+
+    ``ref`` is a registry reference (``name``, ``name@2``, ``name@best``) or an embedding file
+    of any dialect tireg reads. ``token`` overrides the word to type. Embeddings loaded before
+    stay; ``tireg.unload(pipe)`` takes all of them out and leaves the pipeline as it was, bit
+    for bit. Raises RefError, FileRefusedError, or BaseError when the pipeline has no encoder
+    for it or of another width.
+    """
+    from tireg.models import bases
+
+    path = Path(ref)
+    if isinstance(ref, Path) or path.suffix or path.is_file():
+        found, rows = _from_file(path, token)
+    else:
+        found, rows = _from_registry(str(ref))
+    word = token or found
+    bases.load(pipe, {word: rows})
+    return word
+
+
+def _from_registry(ref: str) -> tuple[str, dict[str, np.ndarray]]:
+    with Registry.open(registry_home()) as registry:
+        version = registry.resolve(ref)
+        stored = version.record.file("embedding")
+        if stored is None:
+            raise InputError(f"'{ref}' has no vectors", hint="tireg verify")
+        data = registry.objects.read(stored.sha256)
+    return version.record.token, unpack_vectors(version.record, data)
+
+
+def _from_file(path: Path, token: str | None) -> tuple[str, dict[str, np.ndarray]]:
+    from tireg.dialects import read_file
+
+    reading = read_file(path, token=token)
+    if reading.refused is not None:
+        raise FileRefusedError(f"'{path}': {reading.refused}", hint=f"tireg inspect {path}")
+    if len(reading.embeddings) != 1:
+        raise InputError(
+            f"'{path}' holds {len(reading.embeddings)} embeddings", hint=f"tireg inspect {path}"
+        )
+    embedding = reading.embeddings[0]
+    return embedding.token, {key: t.to_fp32() for key, t in embedding.tensors.items()}
