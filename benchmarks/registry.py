@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -219,9 +219,7 @@ def raw_sqlite(folder: Path, size: int) -> dict[str, float]:
             for i in group
         ]
 
-        def insert(
-            rows: list[tuple[str, ...]] = rows, texts: list[tuple[str, ...]] = texts
-        ) -> None:
+        def insert(rows: list[Any] = rows, texts: list[Any] = texts) -> None:
             db.execute("BEGIN IMMEDIATE")
             db.executemany("INSERT INTO e (name, token, hash, base) VALUES (?, ?, ?, ?)", rows)
             db.executemany("INSERT INTO w VALUES (?, ?, ?, ?, ?)", texts)

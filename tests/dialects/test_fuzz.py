@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import sys
 import time
 from functools import cache
 from pathlib import Path
@@ -89,7 +88,7 @@ def machine(draw: st.DrawFn) -> bytes:
         st.just(pickles.tensor((1, pickles.ROW), (pickles.ROW, 1))),
     )
     body = b"".join(draw(st.lists(parts, max_size=60)))
-    again = draw(st.integers(1, 2000))
+    again = draw(st.sampled_from([1, 1, 1, 2, 2000]))
     data = b"\x80\x02" + body * again + b"."
     return pickles.torch_zip(data[:LONGEST], {"0": b"\0" * pickles.ROW * 4})
 
@@ -98,7 +97,7 @@ ANY = st.one_of(damaged(), machine(), st.binary(max_size=4096))
 QUIET = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=100, deadline=None, suppress_health_check=QUIET)
 @given(data=ANY)
 def test_any_bytes(data: bytes, tmp_path: Path) -> None:
     check(tmp_path / "file.pt", data)
@@ -111,6 +110,7 @@ def test_any_bytes_at_length(data: bytes, tmp_path: Path) -> None:
     check(tmp_path / "file.pt", data)
 
 
+@cache
 def largest() -> dict[str, bytes]:
     """Files of one megabyte made to be slow or large, one for each thing a reader does."""
     import base64
@@ -126,8 +126,6 @@ def largest() -> dict[str, bytes]:
     header = ",".join(
         f'"{n}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}' for n in range(17_000)
     )
-    rows = 8_000_000
-    tables = b"\x80\x02" + b"}q\x00." + b""
     return {
         "json-empty-tables": zipped(b"[" + b"{}," * rows_fit(3) + b"{}]"),
         "json-empty-lists": zipped(b"[" + b"[]," * rows_fit(3) + b"[]]"),
@@ -145,8 +143,7 @@ def largest() -> dict[str, bytes]:
         "chunks": texts.png([(b"tEXt", b"")] * 80_000),
         "members": many_members(),
         "nothing": b"\0" * LONGEST,
-        "numbers": struct.pack("<Q", rows) + b"{" + b" " * 1_000_000,
-        "tables": pickles.torch_zip(tables),
+        "header-of-spaces": struct.pack("<Q", 1_000_001) + b"{" + b" " * 1_000_000,
     }
 
 
@@ -184,7 +181,3 @@ def test_worst_cases_of_a_megabyte(name: str, tmp_path: Path) -> None:
     data = largest()[name]
     assert len(data) <= LONGEST * 1.1, f"{name} has {len(data)} bytes"
     check(tmp_path / "file.pt", data)
-
-
-def test_the_checks_run_where_memory_is_counted_in_kilobytes() -> None:
-    assert sys.platform == "linux", "ru_maxrss has other units elsewhere"

@@ -144,6 +144,14 @@ def test_metadata_that_contradict_the_vectors_are_not_believed(tmp_path: Path) -
     assert "Its metadata say sdxl" in " ".join(reading.warnings)
 
 
+def test_forged_hash_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "cat.safetensors"
+    path.write_bytes(
+        safetensors_file({"emb_params": L2}, {"modelspec.hash_sha256": "0x" + "0" * 64})
+    )
+    assert "claim a hash" in " ".join(read(path).warnings)
+
+
 def test_modelspec_of_other_tools(tmp_path: Path) -> None:
     path = tmp_path / "neg.safetensors"
     told = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tireg.domain import families
+from tireg.domain import catalogue, families
 from tireg.domain.resources import resource
 from tireg.domain.tensors import ENCODER_WIDTHS
 from tireg.errors import BaseError
@@ -36,7 +36,7 @@ def test_widths_are_those_of_the_encoder_vocabulary() -> None:
 def test_no_fingerprint_and_no_name_twice() -> None:
     names: dict[str, str] = {}
     for row in families.families():
-        for name in {families.normal(n) for n in (row.id, row.title, row.modelspec, *row.aliases)}:
+        for name in {catalogue.normal(n) for n in (row.id, row.title, row.modelspec, *row.aliases)}:
             assert names.setdefault(name, row.id) == row.id, name
 
 
@@ -95,14 +95,14 @@ def test_labels_of_other_sites(name: str, wanted: str) -> None:
     ],
 )
 def test_architectures_of_other_tools(architecture: str, wanted: str) -> None:
-    found = families.family_of_architecture(architecture)
+    found = catalogue.row_of_architecture(architecture)
     assert found is not None
     assert found.id == wanted
 
 
 def test_candidates() -> None:
     def ids(*keys: str) -> list[str]:
-        return [row.id for row in families.candidates(keys)]
+        return [row.id for row in catalogue.candidates(keys)]
 
     assert ids("clip_l") == ["sd1"]
     assert ids("clip_l", "clip_g") == ["sdxl"]
@@ -110,8 +110,20 @@ def test_candidates() -> None:
     assert ids("clip_l", "clip_l_out", "t5xxl") == ["flux1"]
     assert ids("clip_l", "clip_g", "t5xxl") == ["sd3"]
     assert ids("t5xxl", "bert") == []
-    assert {row.id for row in families.candidates_by_width([1280])} == {"sdxl", "cascade", "ldm"}
-    assert families.candidates_by_width([777]) == []
+    assert {row.id for row in catalogue.candidates_by_width([1280])} == {"sdxl", "cascade", "ldm"}
+    assert catalogue.candidates_by_width([777]) == []
+
+
+def test_light_rows_are_the_validated_ones() -> None:
+    assert [row.id for row in catalogue.rows()] == [row.id for row in families.families()]
+    for light, full in zip(catalogue.rows(), families.families(), strict=True):
+        for name in ("title", "rank", "aliases", "modelspec", "resolution", "keys"):
+            assert getattr(light, name) == getattr(full, name), full.id
+        assert light.file_sets == tuple(map(frozenset, full.file_sets))
+        for mine, theirs in zip(light.encoders, full.encoders, strict=True):
+            assert (mine.key, mine.component, mine.width) == (
+                theirs.key, theirs.component, theirs.width,
+            )  # fmt: skip
 
 
 def test_unknown_name() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tireg.domain.statistics import FloatArray
 from tireg.domain.suites import Prompt
-from tireg.metrics import Samples, Words
+from tireg.metrics import METRICS, Samples, Words
 
 WIDTH = 12
 
@@ -91,3 +92,14 @@ def world(seed: int = 0, n: int = 6, seeds: int = 3, free: int = 3, **changes: A
         "probe": {"token": random_block(rng, 7, toward=concept), "class": random_block(rng, 7)},
     }
     return Samples(**(fields | changes))
+
+
+def with_images(samples: Samples, kind: str, **blocks: np.ndarray) -> Samples:
+    return replace(samples, images={**samples.images, kind: {**samples.images[kind], **blocks}})
+
+
+def value(name: str, samples: Samples) -> float:
+    result = METRICS[name](samples)
+    assert result.unscored is None, result.unscored
+    assert result.value is not None
+    return result.value

@@ -11,7 +11,6 @@ import torch
 
 from tireg.errors import BaseError, ConfigError
 from tireg.models import bases
-from tireg.models.fingerprint import measure, sketch
 
 
 @pytest.fixture
@@ -89,28 +88,3 @@ def test_devices_and_dtypes_that_are_not_there(tiny_sd1: Path, device: str, dtyp
         pytest.skip("this machine has CUDA")
     with pytest.raises(ConfigError):
         bases.open_base(tiny_sd1, device=device, dtype=dtype)
-
-
-def test_a_fingerprint_tells_bases_apart_and_ignores_the_file_dtype(tmp_path: Path) -> None:
-    from tests.tinypipes import build_sd1
-
-    one = measure(bases.open_base(build_sd1(tmp_path / "one")))
-    same = measure(bases.open_base(build_sd1(tmp_path / "same", dtype="float16", variant="fp16")))
-    other = measure(bases.open_base(build_sd1(tmp_path / "other", seed=1)))
-    assert one == same
-    assert one.encoders[0].table_sha256 != other.encoders[0].table_sha256
-    assert one.denoiser_sha256 != other.denoiser_sha256
-    assert one.encoders[0].tokenizer_sha256 == other.encoders[0].tokenizer_sha256
-
-
-def test_a_sketch_follows_the_cosine_between_tables() -> None:
-    import numpy as np
-
-    generator = torch.Generator().manual_seed(0)
-    table = torch.randn(4000, 256, generator=generator)
-    for strength in (0.0, 0.3, 1.0):
-        moved = table + strength * torch.randn(table.shape, generator=generator)
-        true = torch.cosine_similarity(table, moved, dim=-1).mean().item()
-        a, b = (np.frombuffer(sketch(t), "<f2").astype(float) for t in (table, moved))
-        estimate = (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
-        assert abs(estimate - true) < 0.03

@@ -112,6 +112,7 @@ def lookalikes() -> dict[str, bytes]:
             ["text_model.embeddings.token_embedding.weight"]
         ),
         "prompt-states|prompt states.safetensors": _many(["prompt_embeds"], [1, 77, ROW]),
+        "cached-prompt|cached prompt.safetensors": _many(["a photo of a cat"], [77, ROW]),
         "pooled|prompt states.safetensors": _many(["pooled_prompt_embeds"]),
         "ip-negative|whole prompts or pictures.safetensors": _many(["data"], [1, 16, 2048]),
         "odd-width|width 513.safetensors": _many(["cat"], [1, 513]),

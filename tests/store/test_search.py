@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,16 @@ def names(registry: Registry, words: str = "", **filters: object) -> list[str]:
     return [row.name for row in registry.search(query).rows]
 
 
-@pytest.fixture
-def filled(registry: Registry) -> Registry:
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """Five embeddings that differ in everything there is to filter by."""
+    with Registry.open(tmp_path_factory.mktemp("search") / "home") as registry:
+        fill(registry)
+        yield registry
+
+
+def fill(registry: Registry) -> None:
+    """Add the five."""
     items = [
         Item(*make.record("red-fox", kind="object", notes="in the snow"), tags=("animal", "red")),
         Item(
@@ -53,7 +61,6 @@ def filled(registry: Registry) -> Registry:
         run, objects = make.run(record, values={"fidelity": value, "leakage": 1 - value})
         lower = run.scores[1].model_copy(update={"direction": "lower"})
         registry.add_run(run.model_copy(update={"scores": (run.scores[0], lower)}), objects)
-    return registry
 
 
 @pytest.mark.parametrize(

@@ -41,11 +41,17 @@ COMMANDS: dict[str, Lazy] = {
     "train": Lazy("Make", "tireg.cli.train:train", "Learn a word from pictures."),
     "generate": Lazy("Make", "tireg.cli.generate:generate", "Make pictures with learned words."),
     "eval": Lazy("Judge", "tireg.cli.evaluate:evaluate", "Score a word against its baselines."),
+    "compat": Lazy("Judge", "tireg.cli.compat:compat", "Say which bases a word runs on."),
     "list": Lazy("Look", "tireg.cli.listing:list_", "List the words in the registry."),
     "show": Lazy("Look", "tireg.cli.show:show", "Show all there is to know about one word."),
     "bases": Lazy("Look", "tireg.cli.bases:bases", "List the base models and families."),
+    "search": Lazy("Look", "tireg.cli.search:search", "Find words here and on the Hub."),
     "inspect": Lazy("Files", "tireg.cli.files:inspect", "Say what is in an embedding file."),
     "export": Lazy("Files", "tireg.cli.files:export", "Write a word as a file for other tools."),
+    "publish": Lazy("Share", "tireg.cli.publish:publish", "Publish a word to the Hub."),
+    "pull": Lazy("Share", "tireg.cli.pull:pull", "Fetch words from the Hub."),
+    "sync": Lazy("Share", "tireg.cli.sync:sync", "Keep the registry and the Hub in step."),
+    "remote": Lazy("Share", "tireg.cli.remote:remote", "Name places on the Hub for sync."),
     "rm": Lazy("Care", "tireg.cli.care:rm", "Take a word out of the registry."),
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from tireg.dialects.content import FileReading, ReadEmbedding
 from tireg.dialects.folders import Group, groups, read_group, read_path
 from tireg.dialects.identity import Hashes, file_hashes, webui_checksum
+from tireg.dialects.managers import Notes, notes_beside, previews_beside
 from tireg.dialects.metadata import Extra
 from tireg.dialects.reading import read_file, read_strict, refusal
 from tireg.dialects.writing import DIALECTS, losses, make_embedding, render, write
@@ -20,11 +21,14 @@ __all__ = [
     "FileReading",
     "Group",
     "Hashes",
+    "Notes",
     "ReadEmbedding",
     "file_hashes",
     "groups",
     "losses",
     "make_embedding",
+    "notes_beside",
+    "previews_beside",
     "read_file",
     "read_group",
     "read_path",

@@ -16,7 +16,7 @@ from tireg.dialects.content import (
     quoted,
     to_tensor,
 )
-from tireg.domain import families
+from tireg.domain import catalogue
 from tireg.domain.tensors import (
     ENCODER_WIDTHS,
     OUTPUT_SUFFIX,
@@ -46,15 +46,15 @@ class Hints:
     params: Mapping[str, str] = field(default_factory=dict)
     identifier: str | None = None
     kind: str | None = None
-    family: families.Family | None = None
+    family: catalogue.FamilyRow | None = None
     token: str | None = None
     card: bool = False
 
     @property
-    def told_family(self) -> families.Family | None:
+    def told_family(self) -> catalogue.FamilyRow | None:
         """The family that the file's own metadata name."""
-        own = families.find_family(self.told.get("tireg.family", ""))
-        return own or families.family_of_architecture(self.told.get("modelspec.architecture", ""))
+        own = catalogue.find_row(self.told.get("tireg.family", ""))
+        return own or catalogue.row_of_architecture(self.told.get("modelspec.architecture", ""))
 
     @property
     def negative(self) -> bool | None:
@@ -220,8 +220,8 @@ def candidate_ids(draft_named: bool, tensors: Mapping[str, Tensor]) -> list[str]
     """Ids of the families that these tensors fit; by width alone where no encoder is named."""
     widths = {key: tensor.width for key, tensor in tensors.items()}
     if not draft_named:
-        return [row.id for row in families.candidates_by_width(widths.values())]
-    return [row.id for row in families.candidates(tensors) if families.widths_fit(row, widths)]
+        return [row.id for row in catalogue.candidates_by_width(widths.values())]
+    return [row.id for row in catalogue.candidates(tensors) if catalogue.widths_fit(row, widths)]
 
 
 def _families(
@@ -229,7 +229,7 @@ def _families(
 ) -> list[str]:
     widths = {key: tensor.width for key, tensor in tensors.items()}
     if hints.family is not None:
-        if not families.widths_fit(hints.family, widths):
+        if not catalogue.widths_fit(hints.family, widths):
             raise FileRefusedError(
                 f"Its encoders {_pairs(widths)} are not those of {hints.family.id}."
             )
@@ -238,7 +238,7 @@ def _families(
     # A miniature of a family has its encoders at other widths; the widths are warned of above.
     own = "tireg.family" in hints.told and UNKNOWN not in tensors
     encoders = {encoder_of(key) for key in tensors}
-    if told is not None and (families.widths_fit(told, widths) or (own and encoders <= told.keys)):
+    if told is not None and (catalogue.widths_fit(told, widths) or (own and encoders <= told.keys)):
         missing = sorted(told.keys - encoders)
         if missing:
             warnings.append(f"It has no vectors for {', '.join(missing)} of {told.id}.")

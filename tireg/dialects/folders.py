@@ -12,7 +12,7 @@ from tireg.dialects import limits
 from tireg.dialects.content import FileReading, ReadEmbedding
 from tireg.dialects.drafts import candidate_ids
 from tireg.dialects.reading import Options, read_with
-from tireg.domain.families import family as find_family
+from tireg.domain.catalogue import row_called
 from tireg.errors import FileRefusedError, InputError
 
 SUFFIXES = frozenset({".pt", ".pth", ".bin", ".pti", ".safetensors", ".sft", ".ckpt", ".png"})
@@ -117,7 +117,7 @@ def read_group(
     One reading, or one for each file where they turn out not to belong together; none for a
     listed picture that holds no embedding.
     """
-    options = Options(find_family(family) if family else None, token, not group.listed)
+    options = Options(row_called(family) if family else None, token, not group.listed)
     if len(group.files) == 1:
         reading = read_with(group.files[0], options)
         return [] if group.listed and reading.refused == NO_CARD else [reading]
@@ -167,7 +167,7 @@ def _merge(parts: list[ReadEmbedding], family: str | None) -> ReadEmbedding | No
     fitting = candidate_ids(True, tensors)
     families = [name for name in fitting if name in told] or fitting or sorted(told)
     if family is not None:
-        wanted = find_family(family).id
+        wanted = row_called(family).id
         if wanted not in fitting:
             raise FileRefusedError(f"Its encoders are not those of {wanted}.")
         families = [wanted]

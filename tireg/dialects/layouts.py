@@ -55,6 +55,8 @@ def _bare(raw: RawTensor, hints: Hints) -> Found:
 
 
 def _list(tree: list[Any] | tuple[Any, ...], hints: Hints) -> Found:
+    if tree and all(isinstance(item, RawTensor) for item in tree):
+        raise FileRefusedError("It is a list of nameless tensors, as early LoRA files are.")
     if not tree or not all(isinstance(item, dict) for item in tree):
         raise FileRefusedError("It holds a list, and not one of embeddings.")
     found = Found("list", [])

@@ -42,6 +42,8 @@ WIDTHS = range(4, 32_769)
 
 PNG_PIXELS = 8 * MIB
 PNG_CHUNKS = 20_000
+PNG_LISTS = 10_000
+PNG_NUMBERS = 2_000_000
 PNG_TEXT = 12 * MIB
 """A card's text chunk: 75 vectors of SDXL are about 5 MB of JSON in base64."""
 SIDECAR_BYTES = 1 * MIB

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tireg.dialects.content import ReadEmbedding
-from tireg.domain import families
+from tireg.domain import catalogue
 
 MODELSPEC_VERSION = "1.0.1"
 FORMAT = "1"
@@ -43,9 +43,9 @@ class Extra:
     more: Mapping[str, str] = field(default_factory=dict)
 
 
-def family_of(embedding: ReadEmbedding) -> families.Family | None:
+def family_of(embedding: ReadEmbedding) -> catalogue.FamilyRow | None:
     """The family an embedding is written for: its only or likeliest candidate."""
-    return families.find_family(embedding.families[0]) if embedding.families else None
+    return catalogue.find_row(embedding.families[0]) if embedding.families else None
 
 
 def metadata_for(embedding: ReadEmbedding, extra: Extra, dialect: str) -> dict[str, str]:

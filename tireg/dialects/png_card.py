@@ -118,7 +118,10 @@ def _decoded(text: bytes) -> Any:
 
 
 def parse_json(raw: bytes) -> Any:
-    """JSON out of a card. Raises FileRefusedError where it is none."""
+    """JSON out of a card. Raises FileRefusedError where it is none, or far too much."""
+    # Millions of empty lists cost far more than their text; a card has one for each vector.
+    if raw.count(b"[") + raw.count(b"{") > limits.PNG_LISTS or raw.count(b",") > limits.PNG_NUMBERS:
+        raise FileRefusedError("It is a PNG card that holds far more than an embedding.")
     try:
         return json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tireg.dialects import layouts, sidecars
+from tireg.dialects import layouts, limits, sidecars
 from tireg.dialects.content import FileReading, Tree, plain, printable, quoted
 from tireg.dialects.drafts import Hints, finish
 from tireg.dialects.files import Source, open_source
 from tireg.dialects.png_card import SIGNATURE, read_card
-from tireg.dialects.safetensors_file import looks_like_safetensors, read_safetensors
+from tireg.dialects.safetensors_file import (
+    SafetensorsFile,
+    looks_like_safetensors,
+    read_safetensors,
+)
 from tireg.dialects.torch_file import looks_like_pickle, looks_like_zip, read_legacy, read_zip
-from tireg.domain import families
+from tireg.domain import catalogue
 from tireg.errors import FileRefusedError
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -55,7 +60,7 @@ class Content:
 class Options:
     """The user's own words for a file, and whether a link is followed."""
 
-    family: families.Family | None = None
+    family: catalogue.FamilyRow | None = None
     token: str | None = None
     follow_links: bool = True
 
@@ -69,7 +74,7 @@ def read_file(
     tensor needs both. Nothing in the file is executed. Never raises for a file, whatever is in
     it; raises BaseError for a family that the catalogue does not have.
     """
-    row = families.family(family) if family is not None else None
+    row = catalogue.row_called(family) if family is not None else None
     return read_with(Path(path), Options(row, token))
 
 
@@ -137,7 +142,8 @@ def open_content(source: Source) -> Content:
         raise FileRefusedError(_pointer(head))
     if looks_like_safetensors(head):
         parsed = read_safetensors(source)
-        return Content("safetensors", dict(parsed.tensors), parsed.metadata)
+        warnings = _forged(source, parsed)
+        return Content("safetensors", dict(parsed.tensors), parsed.metadata, warnings)
     if looks_like_zip(head) or looks_like_pickle(head):
         tree = read_zip(source)[0] if looks_like_zip(head) else read_legacy(source)
         return Content("torch", tree, _told(tree))
@@ -145,6 +151,17 @@ def open_content(source: Source) -> Content:
         tree = read_card(source)
         return Content("png", tree, _told(tree))
     raise FileRefusedError(_other(head, source))
+
+
+def _forged(source: Source, parsed: SafetensorsFile) -> tuple[str, ...]:
+    """A warning where the metadata claim another hash than the data have."""
+    claimed = parsed.metadata.get("modelspec.hash_sha256", "").lower().removeprefix("0x")
+    if not claimed or source.size > limits.WHOLE_FILE:
+        return ()
+    data = source.read(parsed.data_start, source.size - parsed.data_start)
+    if hashlib.sha256(data).hexdigest() == claimed:
+        return ()
+    return ("Its metadata claim a hash (modelspec.hash_sha256) that its data do not have.",)
 
 
 def _told(tree: Tree) -> dict[str, str]:

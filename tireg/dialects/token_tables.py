@@ -8,7 +8,7 @@ from typing import Any
 from tireg.dialects import lookalikes
 from tireg.dialects.content import RawTensor, article, printable, quoted
 from tireg.dialects.drafts import Draft, Found, Hints, readable_name
-from tireg.domain.families import known_width
+from tireg.domain.catalogue import known_width
 from tireg.domain.tensors import ENCODER_WIDTHS, canonical_key
 from tireg.errors import FileRefusedError
 
@@ -17,6 +17,8 @@ BUNDLED = re.compile(
 )
 SPECIAL_TOKEN = re.compile(r"<[^<>]+>")
 MOST_TOKENS = 200
+# The lengths to which prompts are padded: CLIP's one to three windows, T5's usual ones.
+PROMPT_LENGTHS = frozenset({77, 154, 231, 256, 300, 512, 1024})
 
 
 def bundle(tree: dict[Any, Any], hints: Hints) -> Found | None:
@@ -79,6 +81,8 @@ def token_table(tree: dict[Any, Any], hints: Hints) -> Found:
                 "embedding."
             )
     _refuse_networks(entries)
+    if hints.family is None:
+        _refuse_prompts(entries)
     for token, raws in _joined_rows(entries, found.warnings):
         word = _identified(token, hints, found.warnings) if len(entries) == 1 else token
         raw = raws[0] if len(raws) == 1 else _stack(raws)
@@ -128,6 +132,16 @@ def _refuse_networks(entries: list[tuple[str, RawTensor]]) -> None:
         if re.search(r"\.(weight|bias|running_mean|running_var)$", name):
             raise FileRefusedError(
                 f"Its tensor {quoted(name)} is a weight of a network, not a word."
+            )
+
+
+def _refuse_prompts(entries: list[tuple[str, RawTensor]]) -> None:
+    for name, raw in entries:
+        rows = raw.shape[0] if len(raw.shape) == 2 else 1
+        if rows in PROMPT_LENGTHS and SPECIAL_TOKEN.fullmatch(name.strip()) is None:
+            raise FileRefusedError(
+                f"Its tensor {quoted(name)} has {rows} rows, as many as a prompt has states: it "
+                "may be a cached prompt. Say --family to read it as a word."
             )
 
 

@@ -14,7 +14,7 @@ from tireg.dialects.metadata import Extra, family_of, metadata_for
 from tireg.dialects.png_writer import card
 from tireg.dialects.safetensors_file import build_safetensors
 from tireg.dialects.torch_writer import original_file, webui_file
-from tireg.domain.families import candidates
+from tireg.domain.catalogue import candidates
 from tireg.domain.tensors import Tensor, canonical_key, is_output_key
 from tireg.errors import InputError
 

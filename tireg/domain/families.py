@@ -6,16 +6,13 @@ checkpoint: what identifies a base is its fingerprint, never a row of this table
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
 from functools import cache
 
 from pydantic import Field
 
+from tireg.domain.catalogue import find_row, row_called
 from tireg.domain.model import Document, Part, read_document
 from tireg.domain.resources import resource
-from tireg.domain.tensors import ENCODER_WIDTHS, encoder_of, keys_of_width
-from tireg.errors import BaseError
 
 
 class Encoder(Part):
@@ -79,89 +76,15 @@ def families() -> tuple[Family, ...]:
     return tuple(sorted(rows, key=lambda row: (row.rank, row.id)))
 
 
-@cache
-def _names() -> dict[str, Family]:
-    names: dict[str, Family] = {}
-    for row in families():
-        for name in (row.id, row.title, row.modelspec, *row.aliases):
-            names.setdefault(normal(name), row)
-    return names
-
-
-def normal(name: str) -> str:
-    """``name`` in the form family names are compared in: lower case, letters and digits."""
-    return re.sub(r"[^a-z0-9.]+", "", name.lower())
-
-
 def family(name: str) -> Family:
     """The family called ``name``: its id, title or an alias, case and punctuation ignored.
 
     Raises BaseError where there is none.
     """
-    found = find_family(name)
-    if found is None:
-        raise BaseError(
-            f"There is no model family called {name!r}.",
-            hint="tireg bases list shows the families",
-        )
-    return found
+    wanted = row_called(name).id
+    return next(row for row in families() if row.id == wanted)
 
 
 def find_family(name: str) -> Family | None:
     """Like :func:`family`, but None where there is none."""
-    return _names().get(normal(name))
-
-
-def family_of_architecture(architecture: str) -> Family | None:
-    """The family a ModelSpec architecture speaks of, whatever tool wrote it.
-
-    ``stable-diffusion-xl-v1-base/textual-inversion`` and OneTrainer's
-    ``Flux.1-dev/embedding`` are both understood. None where it is unknown.
-    """
-    return find_family(architecture.split("/", 1)[0])
-
-
-def candidates(keys: Iterable[str]) -> list[Family]:
-    """Families that an embedding with tensors for ``keys`` may have been made for.
-
-    First those whose encoders, or one of whose ``file_sets``, are exactly these; only where no
-    family has exactly these, those that have them among others. Most used first.
-    """
-    wanted = frozenset(encoder_of(key) for key in keys)
-    exact = [
-        row
-        for row in families()
-        if row.keys == wanted or any(frozenset(s) == wanted for s in row.file_sets)
-    ]
-    return exact or [row for row in families() if wanted <= row.keys]
-
-
-def candidates_by_width(widths: Iterable[int]) -> list[Family]:
-    """Families whose encoders could have these widths, where no encoder is named.
-
-    One width gives the families of every encoder that wide; several are tried together.
-    """
-    options = [keys_of_width(width) for width in widths]
-    if len(options) == 1:
-        found = {row.id for key in options[0] for row in candidates([key])}
-    else:
-        found = {
-            row.id
-            for row in families()
-            if all(any(key in row.keys for key in option) for option in options)
-        }
-    return [row for row in families() if row.id in found]
-
-
-def known_width(width: int) -> bool:
-    """True where a catalogued text encoder has token vectors this wide."""
-    return width in ENCODER_WIDTHS.values()
-
-
-def widths_fit(row: Family, widths: Mapping[str, int]) -> bool:
-    """True where ``row`` has every encoder in ``widths`` with exactly that width."""
-    for key, width in widths.items():
-        encoder = row.encoder(encoder_of(key))
-        if encoder is None or encoder.width != width:
-            return False
-    return True
+    return family(name) if find_row(name) is not None else None

@@ -50,6 +50,11 @@ class Recipe(Document):
         ge=0,
         description="classic: longest row, in mean row norms of words in use; 0: no limit.",
     )
+    snr_gamma: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weigh timesteps by min(SNR, gamma) (Hang et al., 2023); 0: all alike.",
+    )
     resolution: int = Field(
         default=0, ge=0, le=4096, description="Side in pixels; 0: the family's own."
     )

@@ -143,6 +143,39 @@ def identify(folder: Path) -> Family:
     return rows[0]
 
 
+def family_of_folder(folder: Path) -> Family:
+    """The family of any diffusers folder, also of those tireg only measures and loads into.
+
+    By pipeline class or its variants (inpainting, image-to-image, …), else by the classes of its
+    text encoders; among rows alike, by width. BaseError where none has such encoders.
+    """
+    index = read_index(folder)
+    name = str(index["_class_name"])
+    present = {part: entry[1] for part, entry in index.items() if isinstance(entry, list) and entry}
+
+    def has_encoders(row: Family) -> bool:
+        return all(present.get(e.component) == e.model_class for e in row.encoders)
+
+    stems = {row.pipeline.removesuffix("Pipeline") for row in families()}
+    stem = max((s for s in stems if name.startswith(s)), key=len, default="")
+    rows = [row for row in families() if row.pipeline == f"{stem}Pipeline" and has_encoders(row)]
+    rows = rows or [row for row in families() if has_encoders(row)]
+    if not rows:
+        raise BaseError(
+            f"'{folder}' is a {name}, whose text encoders tireg does not know",
+            hint="tireg bases lists the families",
+        )
+
+    def distance(row: Family) -> tuple[int, int, int]:
+        configs = [read_config(folder, e.component) for e in row.encoders]
+        pairs = list(zip(row.encoders, configs, strict=True))
+        widths = sum(c.get("hidden_size", c.get("d_model", e.width)) != e.width for e, c in pairs)
+        acts = sum(c.get("hidden_act", e.activation) != e.activation for e, c in pairs)
+        return (-len(pairs), widths, acts)
+
+    return min(rows, key=distance)
+
+
 def check_complete(folder: Path) -> None:
     """BaseError naming the first component whose files are missing or only pickles."""
     for name, entry in read_index(folder).items():

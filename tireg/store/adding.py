@@ -13,7 +13,7 @@ from sqlite_utils import Database
 
 from tireg.errors import NameInUseError, RefError, StoreError
 from tireg.store.bases import ensure_base
-from tireg.store.core import Change, Store
+from tireg.store.core import Change, Store, is_referenced
 from tireg.store.files import Stage
 from tireg.store.finding import found_where
 from tireg.store.insert import (
@@ -112,8 +112,9 @@ def _add_group(store: Store, items: list[Item]) -> list[Outcome]:
         stage.keep_only(
             path
             for part, outcome in zip(prepared, outcomes, strict=True)
-            if outcome.added
             for path in _paths(store, part)
+            # Of what was here already only files that its rows speak of: they were damaged.
+            if outcome.added or is_referenced(store, path.relative_to(store.home).as_posix())
         )
     return outcomes
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from sqlite_utils import Database
 
 from tireg.domain.model import canonical_json
+from tireg.errors import StoreError
 from tireg.store.core import Change, Store
+from tireg.store.objects import SHA
 from tireg.store.rows import BaseRow, Verdict
 
 if TYPE_CHECKING:
@@ -107,6 +109,8 @@ def add_verdicts(store: Store, verdicts: Iterable[Verdict]) -> None:
     """Remember verdicts; a newer one about the same pair and encoder replaces the older."""
     with store.writing() as change:
         for verdict in verdicts:
+            if not SHA.fullmatch(verdict.target):
+                raise StoreError(f"'{verdict.target}' is not the key of a fingerprint")
             dated = replace(verdict, decided=verdict.decided or change.at)
             insert_verdict(change.db, dated)
             change.touch_document(f"verdicts/{verdict.target}.json")

@@ -11,6 +11,7 @@ puts the files back to what the database says. So the outcome is always nothing 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,6 +26,9 @@ from tireg.store.files import Stage, remove, sync_paths
 from tireg.store.objects import Objects
 
 JOURNAL = "journal.json"
+# What a journal may speak of; anything else in one is not ours and is left alone.
+DOCUMENT = re.compile(r"state/[0-9]+\.json|(bases|verdicts)/[0-9a-f]{64}\.json")
+FILE_NAME = re.compile(r"objects/[0-9a-f]{2}/[0-9a-f]{62}|(records|runs)/[0-9a-f]{64}\.json")
 
 
 class Store:
@@ -197,13 +201,15 @@ def roll_back(store: Store) -> None:
     journal = store.home / JOURNAL
     try:
         entry = json.loads(journal.read_text())
+        documents = [n for n in entry["documents"] if DOCUMENT.fullmatch(n)]
+        files = [n for n in entry["files"] if DOCUMENT.fullmatch(n) or FILE_NAME.fullmatch(n)]
     except FileNotFoundError:
         return
-    except ValueError:
+    except (ValueError, LookupError, TypeError):
         # Cut off while being written: then nothing had been renamed yet.
-        entry = {"documents": [], "files": []}
+        documents, files = [], []
     stage = Stage()
-    for name in entry["documents"]:
+    for name in documents:
         path = store.home / name
         data = document_bytes(store.db, name)
         if data is None:
@@ -212,7 +218,7 @@ def roll_back(store: Store) -> None:
             stage.add(path, data)
     stage.sync()
     stage.place()
-    for name in entry["files"]:
+    for name in files:
         if not is_referenced(store, name):
             remove(store.home / name)
     remove(journal)

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from sqlite_utils import Database
 
 from tireg.errors import CorruptError, StoreError
-from tireg.store.files import sync_paths
+from tireg.store.files import entries, sync_paths
 from tireg.store.migrations import STEPS, check_version, migrate, version_of
 
 BUSY_SECONDS = 120.0
@@ -135,8 +135,7 @@ def blank() -> Database:
 def refuse_lost(home: Path) -> None:
     """CorruptError if records lie here without a database: an empty one would hide them."""
     for name in ("records", "state"):
-        folder = home / name
-        if folder.is_dir() and any(e.name.endswith(".json") for e in os.scandir(folder)):
+        if any(entry.name.endswith(".json") for entry in entries(home / name)):
             raise CorruptError(
                 f"the database of '{home}' is missing, but records are there",
                 hint="tireg doctor --rebuild",

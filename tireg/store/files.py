@@ -93,6 +93,15 @@ def make_folder(folder: Path) -> None:
     sync_paths([folder.parent])
 
 
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in ``folder``, in no order; nothing if it is not there."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def remove(path: Path) -> bool:
     """Unlink ``path``; False if it was not there."""
     try:

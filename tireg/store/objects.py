@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from tireg.errors import CorruptError, StoreError
 from tireg.store.faults import translated
-from tireg.store.files import TEMPORARY, Stage, write_whole
+from tireg.store.files import TEMPORARY, Stage, entries, write_whole
 
 SHA = re.compile(r"[0-9a-f]{64}")
 
@@ -81,20 +80,15 @@ class Objects:
 
     def all(self) -> Iterator[tuple[str, Path]]:
         """Every (sha, path) in the folder, in no order; foreign names are passed over."""
-        if not self.folder.is_dir():
-            return
-        for shard in os.scandir(self.folder):
-            if len(shard.name) == 2 and shard.is_dir():
-                for entry in os.scandir(shard.path):
+        for shard in entries(self.folder):
+            if len(shard.name) == 2:
+                for entry in entries(Path(shard.path)):
                     if SHA.fullmatch(shard.name + entry.name):
                         yield shard.name + entry.name, Path(entry.path)
 
     def temporaries(self) -> Iterator[Path]:
         """Leftovers of killed processes and files being written now."""
-        if not self.folder.is_dir():
-            return
-        for shard in os.scandir(self.folder):
-            if shard.is_dir():
-                for entry in os.scandir(shard.path):
-                    if entry.name.startswith(TEMPORARY):
-                        yield Path(entry.path)
+        for shard in entries(self.folder):
+            for entry in entries(Path(shard.path)):
+                if entry.name.startswith(TEMPORARY):
+                    yield Path(entry.path)

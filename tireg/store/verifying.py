@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from sqlite_utils import Database
 
 from tireg.errors import CorruptError
 from tireg.store.core import Store
-from tireg.store.files import TEMPORARY
+from tireg.store.files import TEMPORARY, entries
 from tireg.store.state import document_bytes
 
 Trouble = Literal["missing", "changed", "orphaned", "stale", "database", "leftover"]
@@ -220,11 +219,9 @@ def orphans(store: Store, db: Database) -> Iterator[Path]:
     names |= {f"runs/{run_id}.json" for (run_id,) in db.execute("SELECT run_id FROM runs")}
     names |= set(document_names(db))
     for folder in ("records", "runs", *DOCUMENTS):
-        path = store.home / folder
-        if path.is_dir():
-            for entry in os.scandir(path):
-                if entry.name.endswith(".json") and f"{folder}/{entry.name}" not in names:
-                    yield Path(entry.path)
+        for entry in entries(store.home / folder):
+            if entry.name.endswith(".json") and f"{folder}/{entry.name}" not in names:
+                yield Path(entry.path)
 
 
 def _orphans(store: Store, db: Database) -> Iterator[Problem]:
@@ -263,9 +260,7 @@ def leftovers(home: Path) -> Iterator[Path]:
     folders = [home, *(home / name for name in ("records", "runs", *DOCUMENTS, "features"))]
     folders += sorted(home.glob("objects/??"))
     for folder in folders:
-        if not folder.is_dir():
-            continue
-        for entry in os.scandir(folder):
+        for entry in entries(folder):
             if entry.name.startswith((TEMPORARY, ".registry.db-")) and entry.is_file():
                 try:
                     if now - entry.stat().st_mtime >= LEFTOVER_SECONDS:

@@ -55,7 +55,7 @@ class Batch:
 class Objective:
     """The base's own training loss for a batch (epsilon, v or sample prediction)."""
 
-    def __init__(self, base: Base, conditioning: Conditioning) -> None:
+    def __init__(self, base: Base, conditioning: Conditioning, *, snr_gamma: float = 0.0) -> None:
         from diffusers import DDPMScheduler
 
         self.base = base
@@ -63,16 +63,31 @@ class Objective:
         self.denoiser: Any = getattr(base.pipe, base.family.denoiser)
         self.noising: Any = DDPMScheduler.from_config(base.pipe.scheduler.config)
         self.timesteps = int(self.noising.config.num_train_timesteps)
+        self.weights = self._weights(snr_gamma).to(base.device)
 
     def __call__(self, batch: Batch) -> torch.Tensor:
-        """Mean squared error per sample, fp32 [b]; differentiable in the learned rows."""
+        """Weighted squared error per sample, fp32 [b]; differentiable in the learned rows."""
         noisy = self.noising.add_noise(batch.latents, batch.noise, batch.timesteps)
         condition = self.conditioning(batch.templates)
         predicted = self.denoiser(
             noisy.to(self.base.dtype), batch.timesteps, return_dict=False, **condition
         )[0]
         error = functional.mse_loss(predicted.float(), self._target(batch), reduction="none")
-        return error.mean(dim=(1, 2, 3))
+        return error.mean(dim=(1, 2, 3)) * self.weights[batch.timesteps]
+
+    def _weights(self, gamma: float) -> torch.Tensor:
+        """Weight of each timestep [T]: 1, or min-SNR-gamma (Hang et al., 2023, section 3.4).
+
+        In terms of the clean picture the loss of a timestep is weighed by min(SNR, gamma); that
+        is min(SNR, gamma) / SNR for epsilon and min(SNR, gamma) / (SNR + 1) for v-prediction.
+        """
+        alphas = self.noising.alphas_cumprod.float()
+        if gamma <= 0:
+            return torch.ones_like(alphas)
+        snr = alphas / (1 - alphas)
+        kind = self.noising.config.prediction_type
+        own = {"v_prediction": snr + 1, "sample": torch.ones_like(snr)}.get(kind, snr)
+        return snr.clamp(max=gamma) / own.clamp(min=1e-8)
 
     def _target(self, batch: Batch) -> torch.Tensor:
         kind = self.noising.config.prediction_type

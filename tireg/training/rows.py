@@ -67,7 +67,10 @@ def start_rows(
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(rows.shape, generator=generator)
     repeats = (torch.arange(vectors) >= len(ids))[:, None]
-    return rows + repeats * 0.1 * rows.norm(dim=-1, keepdim=True) * noise / noise.shape[1] ** 0.5
+    moved: torch.Tensor = (
+        rows + repeats * 0.1 * rows.norm(dim=-1, keepdim=True) * noise / noise.shape[1] ** 0.5
+    )
+    return moved
 
 
 def known_words(tokenizer: Any) -> list[str]:

@@ -2,41 +2,125 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
-from tireg.domain.families import families
+from tireg.domain.families import Family, families
+from tireg.domain.fingerprints import METHOD, Fingerprint
+from tireg.domain.model import canonical_json
+from tireg.errors import BaseError
+from tireg.store.home import check_writable
 from tireg.store.registry import Registry
-from tireg.workflows.places import BUILT_IN
+from tireg.store.rows import BaseRow
+from tireg.workflows.places import BUILT_IN, Place, find_base
+from tireg.workflows.progress import Event, Listener, silent
+from tireg.workflows.verdicts import add_verdicts
 
 
 def known_bases(home: Path) -> list[dict[str, Any]]:
-    """The built-in bases, then those used before."""
-    rows = [
-        {
-            "id": name,
-            "revision": None,
-            "family": name,
-            "license": entry.license,
-            "where": "built in",
-            "title": entry.title,
-        }
+    """The built-in bases, then those used or measured before."""
+    with Registry.open(home, create=False) as registry:
+        rows = registry.bases()
+    measured = {row.id for row in rows if row.fingerprint is not None}
+    found = [
+        _as_row(BaseRow(name, name, license=entry.license), "built in", entry.title)
+        | {"measured": name in measured}
         for name, entry in BUILT_IN.items()
     ]
+    return found + [_as_row(row, row.path) for row in rows if row.id not in BUILT_IN]
+
+
+def _as_row(row: BaseRow, where: str | None, title: str | None = None) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "revision": row.revision,
+        "family": row.family,
+        "license": row.license,
+        "where": where,
+        "title": title,
+        "measured": row.fingerprint is not None,
+    }
+
+
+def add_base(home: Path, name: str, *, listen: Listener = silent) -> BaseRow:
+    """Measure the base ``name`` (built-in, folder, Hub id or single file) and remember it.
+
+    What is known of embeddings here on it, and of it to other bases, is kept as well. Raises
+    BaseError where it cannot be measured and HubError where it cannot be fetched.
+    """
+    check_writable(home)
+    with Registry.open(home) as registry:
+        known = {row.id: row.path for row in registry.bases() if row.path}
+    listen(Event("finding the base", 0, 1, name))
+    path = Path(name).expanduser()
+    if path.is_file():
+        row = _measured_file(path.resolve(), listen)
+    else:
+        row = _measured_folder(home, find_base(name, known), listen)
+    with Registry.open(home) as registry:
+        registry.add_base(row)
+        add_verdicts(registry, row)
+    return row
+
+
+def _measured_folder(home: Path, place: Place, listen: Listener) -> BaseRow:
+    from tireg.models.bases import family_of_folder, identify, read_index
+
+    trained_on = {row.pipeline for row in families() if row.trainable}
+    usable = read_index(place.folder)["_class_name"] in trained_on
+    family = (identify if usable else family_of_folder)(place.folder)
+    listen(Event("measuring the base", 0, 1, f"{place.id} ({family.title})"))
+    fingerprint = fingerprint_of(home, place.folder, family)
+    listen(Event("measuring the base", 1, 1, place.id))
+    path = None if place.id in BUILT_IN else str(place.folder)
+    return BaseRow(place.id, family.id, place.revision, fingerprint, place.license, path)
+
+
+def _measured_file(path: Path, listen: Listener) -> BaseRow:
+    from tireg.models.single_file import measure_file
+
+    listen(Event("measuring the base", 0, 1, path.name))
+    family, fingerprint = measure_file(path)
+    listen(Event("measuring the base", 1, 1, path.name))
+    return BaseRow(path.stem, family, None, fingerprint, None, str(path))
+
+
+def show_base(home: Path, name: str) -> dict[str, Any]:
+    """All that is known of a base. BaseError where nothing is known of it."""
+    row = find_known(home, name)
+    encoders = row.fingerprint.encoders if row.fingerprint else ()
+    return {
+        **_as_row(row, row.path),
+        "fingerprint": row.fingerprint.identity if row.fingerprint else None,
+        "denoiser_sha256": row.fingerprint.denoiser_sha256 if row.fingerprint else None,
+        "encoders": [encoder.hashes() for encoder in encoders],
+        "added": row.added or None,
+    }
+
+
+def find_known(home: Path, name: str) -> BaseRow:
+    """The newest row of the base ``name`` or ``name@revision``, a measured one before others.
+
+    A folder that was measured is found by its path too. BaseError where there is none.
+    """
     with Registry.open(home, create=False) as registry:
-        rows += [
-            {
-                "id": row.id,
-                "revision": row.revision,
-                "family": row.family,
-                "license": row.license,
-                "where": row.path,
-                "title": None,
-            }
-            for row in registry.bases()
-            if row.id not in BUILT_IN
-        ]
-    return rows
+        rows = registry.bases()
+    ident, _, revision = name.partition("@")
+    folder = str(Path(name).expanduser().resolve())
+    found = [
+        row
+        for row in rows
+        if (row.id == ident and (not revision or (row.revision or "").startswith(revision)))
+        or row.id == name
+        or (row.path is not None and row.path == folder)
+    ]
+    if not found and name in BUILT_IN:
+        return BaseRow(name, name, license=BUILT_IN[name].license)
+    if not found:
+        raise BaseError(f"nothing is known of a base '{name}'", hint=f"tireg bases add {name}")
+    return next((row for row in found if row.fingerprint is not None), found[0])
 
 
 def known_families() -> list[dict[str, Any]]:
@@ -56,3 +140,43 @@ def known_families() -> list[dict[str, Any]]:
         }
         for row in families()
     ]
+
+
+def fingerprint_of(home: Path, folder: Path, family: Family) -> Fingerprint:
+    """The fingerprint of a diffusers folder, measured once for as long as its files stay as is.
+
+    What was measured is kept in ``cache/fingerprints`` of the registry's folder, under a hash of
+    the files' names, sizes and times; a cache file that is gone or damaged is made again. Raises
+    BaseError where a text encoder cannot be read.
+    """
+    kept = home / "cache" / "fingerprints" / f"{_signature(folder, family)}.json"
+    try:
+        return Fingerprint.model_validate_json(kept.read_bytes())
+    except (OSError, ValueError):
+        pass  # not measured before
+    from tireg.models.fingerprint import measure_folder
+
+    found = measure_folder(folder, family)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        half = kept.with_suffix(f".{os.getpid()}")
+        half.write_bytes(canonical_json(found.model_dump(mode="json")))
+        half.replace(kept)
+    except OSError:
+        pass  # a home that cannot be written to costs time, nothing else
+    return found
+
+
+def _signature(folder: Path, family: Family) -> str:
+    """Changes whenever a file that the fingerprint is read from does, or how it is measured."""
+    from importlib.metadata import version
+
+    parts = {family.denoiser}
+    for row in family.encoders:
+        parts |= {row.component, row.tokenizer}
+    files = []
+    for path in sorted(p for part in parts for p in (folder / part).glob("*") if p.is_file()):
+        status = path.stat()
+        files.append([str(path.relative_to(folder)), status.st_size, status.st_mtime_ns])
+    told = [str(folder.resolve()), family.id, METHOD, version("transformers"), files]
+    return hashlib.sha256(canonical_json(told)).hexdigest()

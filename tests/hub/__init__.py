@@ -1,0 +1,1 @@
+"""Tests of the Hub room and its workflows, against the loopback Hub."""

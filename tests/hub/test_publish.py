@@ -1,0 +1,304 @@
+"""Publishing: one commit, nothing twice, nothing of others touched, nothing private."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import RunCli
+from tests.hub.words import keep, png, word
+from tests.hubserver import HubServer
+from tests.hubserver.repos import card_tags
+from tireg.errors import HubError, InputError
+from tireg.hub.cardtext import parse
+from tireg.workflows.progress import Notice
+from tireg.workflows.publish import PublishRequest, plan_publish, publish
+
+REPO = "alice/my-cat"
+
+
+def files(server: HubServer, repo: str = REPO) -> dict[str, bytes]:
+    found = server.hub.repos[repo]
+    return {path: found.read(entry) for path, entry in found.resolve("main").tree.items()}
+
+
+def commits(server: HubServer, repo: str = REPO) -> int:
+    return len(server.hub.repos[repo].history("main"))
+
+
+def test_a_version_becomes_one_commit_with_a_tag(hub: HubServer, home: Path) -> None:
+    version = keep(home, scored=True, pictures=True)
+    done = publish(PublishRequest("my-cat", REPO), home=home)
+    assert done.committed
+    assert done.tagged
+    repo = hub.hub.repos[REPO]
+    assert [c.title for c in repo.history("main")] == ["my-cat v1", "initial commit"]
+    assert repo.tags == {"v1": done.commit}
+    found = files(hub)
+    short = version.record_sha[:16]
+    assert hashlib.sha256(found["tireg.json"]).hexdigest() == version.record_sha
+    assert set(found) - {".gitattributes"} == {
+        "README.md", "tireg.json", "versions.json", "learned_embeds.safetensors",
+        "webui/my-cat.safetensors", "comfyui/my-cat.safetensors", "invokeai/my-cat.safetensors",
+        "previews/preview-1.png",
+        f"versions/{short}/tireg.json",
+        f"versions/{short}/files/01-embedding.safetensors",
+        f"versions/{short}/files/02-preview.png",
+        *(p for p in found if "/scores/" in p),
+    }  # fmt: skip
+    assert sum("/scores/" in path for path in found) == 1
+
+
+def test_the_training_pictures_stay_here(hub: HubServer, home: Path) -> None:
+    version = keep(home, pictures=True, scored=True)
+    secret = next(f.sha256 for f in version.record.files if f.role == "picture")
+    publish(PublishRequest("my-cat", REPO), home=home)
+    assert secret not in {hashlib.sha256(d).hexdigest() for d in files(hub).values()}
+    blobs = hub.hub.repos[REPO].blobs.values()
+    assert secret not in {hashlib.sha256(data).hexdigest() for data in blobs}
+    assert secret.encode() in files(hub)["tireg.json"]
+    publish(PublishRequest("my-cat", "alice/open", with_pictures=True), home=home)
+    found = files(hub, "alice/open")
+    assert hashlib.sha256(found["pictures/picture-1.png"]).hexdigest() == secret
+    assert (
+        "pictures&#47;" in found["README.md"].decode() or "pictures/" in found["README.md"].decode()
+    )
+
+
+def test_the_same_thing_twice_is_one_commit(hub: HubServer, home: Path) -> None:
+    keep(home, scored=True)
+    publish(PublishRequest("my-cat", REPO), home=home)
+    again = publish(PublishRequest("my-cat", REPO), home=home)
+    assert not again.committed
+    assert again.plan.empty
+    assert commits(hub) == 2
+    assert not [s for s in hub.seen[-6:] if "/commit/" in s.path]
+
+
+def test_a_new_version_is_a_commit_and_a_tag_and_the_old_one_stays(
+    hub: HubServer, home: Path
+) -> None:
+    first = keep(home, seed=1)
+    publish(PublishRequest("my-cat", REPO), home=home)
+    second = keep(home, seed=2)
+    publish(PublishRequest("my-cat", REPO), home=home)
+    assert set(hub.hub.repos[REPO].tags) == {"v1", "v2"}
+    found = files(hub)
+    index = json.loads(found["versions.json"])
+    assert index["current"] == second.record_sha
+    assert [(r["record"], r["tag"]) for r in index["versions"]] == [
+        (first.record_sha, "v1"),
+        (second.record_sha, "v2"),
+    ]
+    assert f"versions/{first.record_sha[:16]}/files/01-embedding.safetensors" in found
+    # An older version that is there already does not become the current one again.
+    assert not publish(PublishRequest("my-cat@1", REPO), home=home).committed
+
+
+def test_scores_measured_later_are_added_to_the_version(hub: HubServer, home: Path) -> None:
+    from tests.store import make
+    from tireg.store.registry import Registry
+
+    version = keep(home)
+    publish(PublishRequest("my-cat", REPO), home=home)
+    assert "Not scored yet" in files(hub)["README.md"].decode()
+    with Registry.open(home) as registry:
+        registry.add_run(*make.run(version.record))
+    assert publish(PublishRequest("my-cat", REPO), home=home).committed
+    found = files(hub)
+    assert "Not scored yet" not in found["README.md"].decode()
+    (path,) = [p for p in found if "/scores/" in p]
+    assert b'"files":[]' in found[path], "the contact sheet shows training pictures"
+    assert set(hub.hub.repos[REPO].tags) == {"v1"}
+
+
+def test_a_dry_run_says_all_and_does_nothing(hub: HubServer, home: Path, run_cli: RunCli) -> None:
+    keep(home)
+    plan = plan_publish(PublishRequest("my-cat", REPO), home=home)
+    assert REPO not in hub.hub.repos
+    told = run_cli("publish", "my-cat", REPO, "--dry-run", code=0)
+    assert "(to be made)" in told.stdout
+    publish(PublishRequest("my-cat", REPO), home=home)
+    wrote = {row["path"]: row["bytes"] for row in plan["write"]}
+    assert wrote == {p: len(d) for p, d in files(hub).items() if p != ".gitattributes"}
+    assert "nothing to do" in run_cli("publish", "my-cat", REPO, "--dry-run", code=0).stderr
+
+
+def test_everything_published_is_on_the_card(hub: HubServer, home: Path) -> None:
+    version = keep(home, scored=True)
+    publish(PublishRequest("my-cat", REPO), home=home)
+    found = files(hub)
+    card = html.unescape(found["README.md"].decode())
+    for path in set(found) - {".gitattributes"}:
+        head = f"versions/{version.record_sha[:16]}/"
+        assert path.removeprefix(head) in card, path
+
+
+def test_an_unknown_licence_is_asked_for(hub: HubServer, home: Path) -> None:
+    from tests.store import make
+
+    keep(home, license=None, base=make.base("some/base").model_copy(update={"license": None}))
+    with pytest.raises(InputError, match="licence of 'my-cat' is not known") as caught:
+        publish(PublishRequest("my-cat", REPO), home=home)
+    assert "--license" in caught.value.hint
+    publish(PublishRequest("my-cat", REPO, license="My own terms"), home=home)
+    metadata = parse(files(hub)["README.md"].decode()).metadata
+    assert (metadata["license"], metadata["license_name"]) == ("other", "My own terms")
+
+
+def test_the_file_of_another_is_never_overwritten(hub: HubServer, home: Path) -> None:
+    keep(home, seed=1)
+    hub.hub.put(REPO, {"learned_embeds.safetensors": b"theirs"})
+    with pytest.raises(HubError, match="tireg did not write"):
+        publish(PublishRequest("my-cat", REPO), home=home)
+    assert files(hub)["learned_embeds.safetensors"] == b"theirs"
+    publish(PublishRequest("my-cat", "alice/other"), home=home)
+    hub.hub.put("alice/other", {"previews/preview-1.png": png(77), "notes.txt": b"mine"})
+    keep(home, seed=2)
+    with pytest.raises(HubError, match=r"previews/preview-1.png"):
+        publish(PublishRequest("my-cat", "alice/other"), home=home)
+    assert files(hub, "alice/other")["notes.txt"] == b"mine"
+
+
+def test_what_people_wrote_on_the_card_stays(hub: HubServer, home: Path) -> None:
+    keep(home, seed=1)
+    publish(PublishRequest("my-cat", REPO), home=home)
+    card = files(hub)["README.md"].decode()
+    card = card.replace("A textual-inversion embedding of", "MY OWN WORDS about")
+    card = card.replace("## How to use it", "Hello from outside.\n\n## How to use it", 1)
+    card = card.replace("license: creativeml-openrail-m", "license: mit\nlanguage: en")
+    card = card.replace("- tireg\n", "- tireg\n- my-own-tag\n")
+    hub.hub.put(REPO, {"README.md": card.encode()})
+    keep(home, seed=2)
+    said: list[object] = []
+    publish(PublishRequest("my-cat", REPO), home=home, listen=said.append)
+    now = files(hub)["README.md"].decode()
+    metadata = parse(now).metadata
+    assert "MY OWN WORDS about" in now
+    assert "Hello from outside." in now
+    assert (metadata["license"], metadata["language"]) == ("mit", "en")
+    assert "my-own-tag" in metadata["tags"]
+    assert "v2" in now
+    notices = [n.text for n in said if isinstance(n, Notice)]
+    assert len(notices) == 3
+    assert any("section 'about'" in text for text in notices)
+    assert not publish(PublishRequest("my-cat", REPO), home=home).committed
+
+
+def test_another_word_does_not_take_the_place(hub: HubServer, home: Path) -> None:
+    keep(home)
+    keep(home, "my-dog")
+    publish(PublishRequest("my-cat", REPO), home=home)
+    with pytest.raises(InputError, match="already holds the embedding '<my-cat>'"):
+        publish(PublishRequest("my-dog", REPO), home=home)
+
+
+def test_several_words_share_a_repository(hub: HubServer, home: Path) -> None:
+    keep(home)
+    keep(home, "my-dog", 5)
+    publish(PublishRequest("my-cat", "club/words", folder="my-cat"), home=home)
+    publish(PublishRequest("my-dog", "club/words", folder="my-dog"), home=home)
+    found = files(hub, "club/words")
+    assert {"my-cat/tireg.json", "my-dog/tireg.json", "my-cat/README.md"} <= set(found)
+    top = found["README.md"].decode()
+    assert "(my-cat/README.md)" in top
+    assert "(my-dog/README.md)" in top
+    assert set(hub.hub.repos["club/words"].tags) == {"my-cat-v1", "my-dog-v1"}
+    assert not publish(PublishRequest("my-cat", "club/words", folder="my-cat"), home=home).committed
+
+
+def test_a_moved_head_is_planned_for_anew(
+    hub: HubServer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tireg.hub import publish as module
+
+    keep(home)
+    real, moves = module._commit, iter([b"1", b"2"])
+
+    def late(*args: object, **kwargs: object) -> str:
+        data = next(moves, None)
+        if data is not None:
+            hub.hub.put(REPO, {"theirs.txt": data})
+        return real(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "_commit", late)
+    assert publish(PublishRequest("my-cat", REPO), home=home).committed
+    assert files(hub)["theirs.txt"] == b"2"
+    assert [s.status for s in hub.seen if "/commit/" in s.path] == [412, 412, 200]
+
+
+def test_previews_lose_what_the_camera_hid(hub: HubServer, home: Path) -> None:
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(png(3)))
+    exif = Image.Exif()
+    exif[0x010E] = "SECRET PLACE"
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", exif=exif, comment=b"SECRET PLACE")
+    keep(home, preview=buffer.getvalue())
+    publish(PublishRequest("my-cat", REPO), home=home)
+    assert not any(b"SECRET PLACE" in data for data in hub.hub.repos[REPO].blobs.values())
+    assert "previews/preview-1.jpg" in files(hub)
+
+
+def test_hostile_texts_are_harmless_on_the_card(hub: HubServer, home: Path) -> None:
+    from markdown_it import MarkdownIt
+
+    evil = "<script>alert(1)</script> ![x](javascript:a) | --> <!-- /tireg:about -->\n---\n# big"
+    record, objects = word(
+        token="<!--```[a](b)", notes=evil, author=evil, class_noun=evil, tags=("a: b\n- c",)
+    )
+    from tireg.store.registry import Registry
+
+    with Registry.open(home) as registry:
+        registry.add(record, objects)
+    publish(PublishRequest("my-cat", REPO), home=home)
+    card = files(hub)["README.md"].decode()
+    body = parse(card).body
+    shown = MarkdownIt("gfm-like", {"linkify": False}).render(body)
+    assert "<script" not in shown
+    assert "javascript:" not in shown.replace("javascript&#58;", "").replace("javascript:a) |", "")
+    assert 'href="b"' not in shown
+    assert "<h1>big" not in shown
+    assert parse(card).metadata["instance_prompt"] == "<!--```[a](b)"
+    assert not publish(PublishRequest("my-cat", REPO), home=home).committed
+
+
+def test_the_card_passes_the_hubs_own_checks(hub: HubServer, home: Path) -> None:
+    from huggingface_hub import ModelCard
+
+    keep(home, scored=True)
+    publish(PublishRequest("my-cat", REPO), home=home)
+    card: Any = ModelCard(files(hub)["README.md"].decode())
+    assert card.data.base_model == "some/base"
+    assert card.data.base_model_relation == "adapter"
+    assert card.data.instance_prompt == "<my-cat>"
+    assert card.data.widget == [
+        {"text": "a photo of <my-cat>", "output": {"url": "previews/preview-1.png"}}
+    ]
+    (result,) = card.data.eval_results or []
+    assert (result.metric_type, result.metric_value) == ("fidelity", 0.71)
+    repo = hub.hub.repos[REPO]
+    assert "base_model:some/base" in card_tags(repo.card_data(repo.resolve("main")))
+
+
+def test_not_logged_in_or_not_allowed(
+    hub: HubServer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(home)
+    with pytest.raises(HubError, match="may not do that with 'bob/my-cat'") as caught:
+        publish(PublishRequest("my-cat", "bob/my-cat"), home=home)
+    assert "hf auth login" in caught.value.hint
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(HubError, match="not logged in"):
+        publish(PublishRequest("my-cat", REPO), home=home)
+    monkeypatch.setenv("HF_TOKEN", "hf_nobody")
+    with pytest.raises(HubError, match="does not know your token"):
+        publish(PublishRequest("my-cat", REPO), home=home)
+    assert hub.hub.repos == {}
