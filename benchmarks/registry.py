@@ -33,6 +33,7 @@ from tireg.store import database
 from tireg.store.adding import GROUP, Item
 from tireg.store.insert import Digests, insert_embedding, insert_version
 from tireg.store.registry import Registry
+from tireg.store.rows import BaseRow
 from tireg.store.search import Query
 
 T = TypeVar("T")
@@ -350,6 +351,8 @@ def measure(folder: Path, size: int, *, processes: bool) -> dict[str, float]:
     figures["rows_per_s"] = rows_only(folder, size)
     home = folder / "home"
     with Registry.open(home) as registry:
+        for known in ALL_BASES:
+            registry.add_base(BaseRow.of(known))
         figures["files_per_s"] = build(registry, size)
         add_features(registry, size)
         singles = [item(size + n) for n in range(30)]

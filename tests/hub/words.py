@@ -74,7 +74,10 @@ def keep(
     home: Path, name: str = "my-cat", seed: int = 0, *, scored: bool = False, **more: Any
 ) -> Version:
     """A word in the registry of ``home``, evaluated if asked for."""
+    given = more.pop("objects", {})
     record, objects = word(name, seed, **more)
+    named = {file.sha256 for file in record.files}
+    objects = {sha: data for sha, data in {**objects, **given}.items() if sha in named}
     with Registry.open(home) as registry:
         version = registry.add(record, objects).version
         if scored:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.metrics.builders import WIDTH, value, with_images, world
+from tests.metrics.builders import value, with_images, world
 from tireg.metrics import METRICS, Samples
 
 

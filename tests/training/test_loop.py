@@ -33,7 +33,9 @@ def start(folder: Path, pictures: Path, **knobs: Any) -> Run:
         rows[key] = begin.numpy()
         scales[key] = words_norm(encoder.tokenizer, tables[key])
     wrappers = bases.load(base.pipe, {"<x>": rows})
-    objective = Objective(base, Conditioning(base, PROMPTS, "<x>", SIDE))
+    objective = Objective(
+        base, Conditioning(base, PROMPTS, "<x>", SIDE), snr_gamma=recipe.snr_gamma
+    )
     photos = load_photos(find_pictures([pictures]))
     latents = encode_latents(base, to_tensor(photos, SIDE))
     return Run(base, objective, latents, len(PROMPTS), recipe, wrappers, scales)
@@ -94,7 +96,7 @@ def test_a_norm_limit_holds(tiny_sd1: Path, pictures: Path) -> None:
 
 def test_the_gradient_is_that_of_a_full_matrix_bit_for_bit(tiny_sd1: Path, pictures: Path) -> None:
     """A plain implementation: resize the table, train all of it, look at the new rows."""
-    run = start(tiny_sd1, pictures)
+    run = start(tiny_sd1, pictures, snr_gamma=0.0)
     batch = draw_batch(run.latents, 2, len(PROMPTS), 1000, torch.Generator().manual_seed(5))
     loss = run.objective(batch).mean()
     loss.backward()  # type: ignore[no-untyped-call]
@@ -131,9 +133,24 @@ def full_matrix_gradient(folder: Path, run: Run, batch: Batch) -> tuple[torch.Te
     predicted = pipe.unet(noisy, batch.timesteps, encoder_hidden_states=states).sample
     squares = torch.nn.functional.mse_loss(predicted, batch.noise, reduction="none")
     loss = squares.mean(dim=(1, 2, 3)).mean()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert table.grad is not None
     return loss.detach(), table.grad[-len(rows) :]
+
+
+def test_min_snr_weights_are_those_of_the_paper(tiny_sd1: Path, tiny_sd2: Path) -> None:
+    """Hang et al., 2023: min(SNR, gamma) / SNR for epsilon, / (SNR + 1) for v-prediction."""
+    for folder, shift in ((tiny_sd1, 0.0), (tiny_sd2, 1.0)):
+        base = bases.open_base(folder, device="cpu")
+        bases.load(base.pipe, {"<x>": {"clip_l": np.ones((1, 32), np.float32)}} if not shift else
+                   {"<x>": {"clip_h": np.ones((1, 48), np.float32)}}, family=base.family)  # fmt: skip
+        objective = Objective(base, Conditioning(base, ["a <x>"], "<x>", SIDE), snr_gamma=5.0)
+        alphas = objective.noising.alphas_cumprod
+        for t in (0, 300, 999):
+            snr = float(alphas[t] / (1 - alphas[t]))
+            assert float(objective.weights[t]) == pytest.approx(
+                min(snr, 5.0) / (snr + shift), rel=1e-4
+            )
 
 
 def test_a_gradient_that_reaches_nothing_is_an_error(tiny_sd1: Path, pictures: Path) -> None:

@@ -118,20 +118,34 @@ def test_an_unmeasured_base_is_unknown(run_cli: RunCli, home: Path) -> None:
 
 
 def test_a_foreign_file_is_unknown_and_an_exported_one_brings_its_base(
-    run_cli: RunCli, tiny_sd1: Path, pictures: Path, tmp_path: Path
+    run_cli: RunCli, sd1_print: Fingerprint, tmp_path: Path, home: Path
 ) -> None:
     import numpy as np
     from safetensors.numpy import save_file
 
+    from tireg.domain.tensors import tensor_hash
+    from tireg.workflows.vectors import describe, pack_vectors
+
     plain = tmp_path / "plain.safetensors"
     save_file({"emb_params": np.ones((2, 768), np.float32)}, plain)
     assert answer(run_cli, plain, "sd1")["verdict"] == "unknown"
-    run_cli(
-        "train", pictures, "--base", tiny_sd1, "--name", "own", "--token", "<own>",
-        "--init", "cat", "--kind", "object", "--steps", "1", "--batch", "1",
-        "--resolution", "64", code=0,
+    rows = {"clip_l": np.ones((2, 768), np.float32)}
+    data = pack_vectors("<own>", rows)
+    file = (
+        make.record()[0].files[0].model_copy(update={"sha256": make.sha(data), "bytes": len(data)})
+    )
+    wide = sd1_print.encoders[0].model_copy(update={"width": 768})
+    ref = BaseRef(id="b", family="sd1", fingerprint=Fingerprint(encoders=(wide,)))
+    record, _ = make.record(
+        "own", token="<own>", tensors=describe(rows), files=(file,), base=ref,
+        tensor_hash=tensor_hash(rows),
     )  # fmt: skip
-    assert answer(run_cli, "own", tiny_sd1.name)["verdict"] == "exact"
+    with Registry.open(home) as registry:
+        registry.add(record, {file.sha256: data})
+    out = tmp_path / "own.safetensors"
+    run_cli("export", "own", "--to", "diffusers", "--out", out, code=0)
+    found = answer(run_cli, out, "b")
+    assert (found["verdict"], found["made_on"]) == ("exact", "b")
 
 
 def test_folders_are_measured_when_asked_for(run_cli: RunCli, word: str, tiny_sd1: Path) -> None:

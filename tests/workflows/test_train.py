@@ -19,12 +19,12 @@ from tireg.store.registry import Registry
 from tireg.workflows.vectors import unpack_vectors
 
 
-def options(base: Path | str, **more: str) -> list[str]:
-    given = {
+def options(base: Path | str, **more: object) -> list[str]:
+    given: dict[str, object] = {
         "base": str(base), "name": "ball", "token": "<ball>", "init": "cat", "kind": "object",
         "steps": "3", "batch": "2", "resolution": "64", **more,
     }  # fmt: skip
-    return [part for key, value in given.items() for part in (f"--{key}", value)]
+    return [part for key, value in given.items() for part in (f"--{key}", str(value))]
 
 
 def recorded(run_cli: RunCli) -> list[dict[str, object]]:
@@ -103,7 +103,7 @@ def test_wrong_use_is_one_sentence_and_the_next_command(
     case: str, run_cli: RunCli, tiny_sd1: Path, pictures: Path
 ) -> None:
     change, named = WRONG[case]
-    result = run_cli("train", pictures, *options(**{"base": tiny_sd1, **change}))
+    result = run_cli("train", pictures, *options(**{"base": str(tiny_sd1), **change}))
     assert result.exit_code == 2, result.output
     assert named in result.stderr
     assert "next: " in result.stderr or "--help" in result.stderr
@@ -141,7 +141,7 @@ def test_a_name_in_use_is_refused_before_any_work(
 ) -> None:
     run_cli("train", pictures, *options(tiny_sd1), code=0)
     for change in ({"token": "<other>"}, {"kind": "style"}):
-        result = run_cli("train", "nowhere", *options(**{"base": tiny_sd1, **change}), code=2)
+        result = run_cli("train", "nowhere", *options(**{"base": str(tiny_sd1), **change}), code=2)
         assert "'ball'" in result.stderr
         assert "<ball>" in result.stderr
     assert recorded(run_cli)[0]["version"] == 1

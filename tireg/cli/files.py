@@ -11,24 +11,30 @@ from tireg.cli.console import out
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--recursive", "-r", is_flag=True, help="Look into the folders of a folder, too.")
 @click.option("--family", help="Family of a bare tensor, which names none.")
 @click.option("--token", help="Token of a bare tensor, which names none.")
 @click.option("--json", "as_json", is_flag=True, help="Print an array, one object per file.")
 @click.pass_context
 def inspect(
-    ctx: click.Context, paths: tuple[Path, ...], family: str | None, token: str | None,
-    as_json: bool,
+    ctx: click.Context, paths: tuple[Path, ...], recursive: bool, family: str | None,
+    token: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Say what is in embedding files made by any tool, without running a byte of them."""
+    """Say what is in embedding files made by any tool, without running a byte of them.
+
+    PATHS are files, folders, or patterns in quotes.
+    """
     from tireg.workflows.inspecting import inspect_files
 
-    found = inspect_files(paths, family=family, token=token)
+    found = inspect_files(paths, family=family, token=token, recursive=recursive)
     if as_json:
         out.json(found)
     else:
         for entry in found:
             print_reading(entry)
-    ctx.exit(2 if all(entry["refused"] for entry in found) else 0)
+        if not found:
+            out.note("no embedding files there")
+    ctx.exit(2 if found and all(entry["refused"] for entry in found) else 0)
 
 
 def print_reading(entry: dict[str, object]) -> None:

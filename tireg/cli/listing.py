@@ -25,5 +25,6 @@ def list_(as_json: bool) -> None:
         out.hint("tireg demo")
 
 
-def _headline(scores: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.2f}" for name, value in scores.items()) or "-"
+def _headline(scores: dict[str, float | None]) -> str:
+    known = {name: value for name, value in scores.items() if value is not None}
+    return "  ".join(f"{name} {value:.2f}" for name, value in known.items()) or "-"

@@ -47,6 +47,7 @@ COMMANDS: dict[str, Lazy] = {
     "bases": Lazy("Look", "tireg.cli.bases:bases", "List the base models and families."),
     "search": Lazy("Look", "tireg.cli.search:search", "Find words here and on the Hub."),
     "inspect": Lazy("Files", "tireg.cli.files:inspect", "Say what is in an embedding file."),
+    "import": Lazy("Files", "tireg.cli.importing:import_", "Take embedding files in."),
     "export": Lazy("Files", "tireg.cli.files:export", "Write a word as a file for other tools."),
     "publish": Lazy("Share", "tireg.cli.publish:publish", "Publish a word to the Hub."),
     "pull": Lazy("Share", "tireg.cli.pull:pull", "Fetch words from the Hub."),

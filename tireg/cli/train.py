@@ -46,7 +46,7 @@ def train(as_json: bool, **options: Any) -> None:
         request = TrainRequest(recipe=recipe, **options)
         version = train(request, home=registry_home(), listen=listen)
     if as_json:
-        out.json(describe_version(version, [], []))
+        out.json(describe_version(version))
         return
     out.text(f"{version.name}@{version.version} learned: type {version.record.token} in prompts")
     out.hint(f"tireg eval {version.name}")

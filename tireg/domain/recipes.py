@@ -51,7 +51,7 @@ class Recipe(Document):
         description="classic: longest row, in mean row norms of words in use; 0: no limit.",
     )
     snr_gamma: float = Field(
-        default=0.0,
+        default=5.0,
         ge=0,
         description="Weigh timesteps by min(SNR, gamma) (Hang et al., 2023); 0: all alike.",
     )

@@ -145,9 +145,9 @@ def sections(shown: Shown) -> dict[str, str]:
 
 def _about(shown: Shown) -> str:
     record = shown.record
-    what = f"A textual-inversion embedding of a {record.kind}" if record.kind else (
-        "A textual-inversion embedding"
-    )  # fmt: skip
+    article = "an" if record.kind == "object" else "a"
+    of = f" of {article} {record.kind}" if record.kind else ""
+    what = f"A textual-inversion embedding{of}"
     noun = f" ({text(record.class_noun)})" if record.class_noun else ""
     lines = [f"{what}{noun}. Type {code(record.token)} in a prompt."]
     if record.negative:

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tireg.errors import BaseError, HubError
+from tireg.hub.faults import translated
+from tireg.hub.session import guarded, token_for
+from tireg.hub.tree import COMMIT_ID
 
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 SKIPPED_FOLDERS = ("safety_checker", "image_encoder", "vae_encoder", "vae_decoder")
 PLAIN_WEIGHTS = re.compile(r"/(model|diffusion_pytorch_model)(-\d+-of-\d+)?\.safetensors$")
+ANSWER_SECONDS = 15.0
 SMALL = (".json", ".txt", ".model")
 
 
@@ -32,64 +36,93 @@ def is_repo_id(name: str) -> bool:
 def fetch_base(repo: str, revision: str | None = None) -> FetchedBase:
     """Download what a diffusers base needs; files already in the cache are not fetched again.
 
-    Raises BaseError when there is no such repository or it holds no safetensors weights, and
-    HubError when the Hub cannot be reached or refuses.
+    The token goes to the endpoint it belongs to and nowhere else, and an endpoint that names
+    impossible commits or etags, by which the cache would write elsewhere, is refused. Raises
+    BaseError when there is no such repository or it holds no safetensors weights, and HubError
+    when the Hub cannot be reached or refuses.
     """
     import huggingface_hub as hub
+    from huggingface_hub import constants
+
+    endpoint = constants.ENDPOINT
+    token = token_for(endpoint)
+    cached = _cached(repo, revision)
+    with guarded(endpoint):
+        try:
+            info = hub.HfApi(token=token or False).model_info(
+                repo, revision=revision, timeout=ANSWER_SECONDS
+            )
+        except Exception as error:
+            _explain(repo, revision, error, endpoint, token is not None)
+            if cached is None:
+                raise HubError(
+                    f"'{repo}' is not on this machine and the Hub cannot be reached",
+                    hint="go online once, or give a local folder: --base FOLDER",
+                ) from error
+            return cached
+        commit = str(info.sha)
+        if COMMIT_ID.fullmatch(commit) is None:
+            raise HubError(
+                f"'{endpoint}' names an impossible commit of '{repo}'",
+                hint="this server cannot be trusted",
+            )
+        wanted = needed_files(s.rfilename for s in info.siblings or [])
+        if not any(n.endswith(".safetensors") for n in wanted):
+            raise BaseError(
+                f"'{repo}' holds no safetensors weights in diffusers folders, "
+                "so tireg cannot open it",
+                hint="look for a diffusers version of the model",
+            )
+        try:
+            folder = hub.snapshot_download(
+                repo, revision=commit, allow_patterns=wanted, token=token or False
+            )
+        except Exception as error:
+            raise translated(error, repo, endpoint, token is not None) or error from error
+    return FetchedBase(Path(folder), commit, getattr(info.card_data, "license", None))
+
+
+def _explain(
+    repo: str, revision: str | None, error: Exception, endpoint: str, logged_in: bool
+) -> None:
+    """Raise what a base that cannot be had means in words; return where the Hub is just away."""
     from huggingface_hub import errors
 
-    cached = _cached(repo, revision)
-    try:
-        info = hub.HfApi().model_info(repo, revision=revision)
-    except errors.GatedRepoError as error:
+    if isinstance(error, errors.GatedRepoError):
         raise HubError(
             f"'{repo}' is gated: its owner must let you in",
-            hint=f"open https://huggingface.co/{repo}, accept the terms, then: hf auth login",
+            hint=f"open {endpoint}/{repo}, accept the terms, then: hf auth login",
         ) from error
-    except errors.RevisionNotFoundError as error:
+    if isinstance(error, errors.RevisionNotFoundError):
         raise BaseError(
             f"'{repo}' has no revision '{revision}'", hint="--base without @…"
         ) from error
-    except errors.RepositoryNotFoundError as error:
+    if isinstance(error, errors.RepositoryNotFoundError):
         raise BaseError(
             f"there is no base '{repo}' on the Hub, or it is private",
             hint="check the name; for a private one: hf auth login",
         ) from error
-    except (errors.OfflineModeIsEnabled, errors.HfHubHTTPError, OSError) as error:
-        return _offline(repo, cached, error)
-    except Exception as error:  # the client's transport errors have no common public base
-        if type(error).__module__.partition(".")[0] not in ("httpx", "httpx2", "httpcore2"):
-            raise
-        return _offline(repo, cached, error)
-    names = [s.rfilename for s in info.siblings or []]
-    wanted = needed_files(names)
-    if not any(n.endswith(".safetensors") for n in wanted):
-        raise BaseError(
-            f"'{repo}' holds no safetensors weights in diffusers folders, so tireg cannot open it",
-            hint="look for a diffusers version of the model",
-        )
-    folder = hub.snapshot_download(repo, revision=info.sha, allow_patterns=wanted)
-    card = info.card_data
-    return FetchedBase(Path(folder), str(info.sha), getattr(card, "license", None))
+    if translated(error, repo, endpoint, logged_in) is None and not isinstance(error, OSError):
+        raise error
 
 
 def _cached(repo: str, revision: str | None) -> FetchedBase | None:
+    """The base as it lies in the cache at that revision; without one, the newest that is there."""
     import huggingface_hub as hub
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
 
     try:
         folder = Path(hub.snapshot_download(repo, revision=revision, local_files_only=True))
+        return FetchedBase(folder, folder.name, None)
     except (OSError, ValueError):
-        return None
-    return FetchedBase(folder, folder.name, None)
-
-
-def _offline(repo: str, cached: FetchedBase | None, error: Exception) -> FetchedBase:
-    if cached is not None:
-        return cached
-    raise HubError(
-        f"'{repo}' is not on this machine and the Hub cannot be reached",
-        hint="go online once, or give a local folder: --base FOLDER",
-    ) from error
+        if revision is not None:
+            return None
+    # A download by commit leaves no note of the branch it was on.
+    name = repo_folder_name(repo_id=repo, repo_type="model")
+    found = Path(constants.HF_HUB_CACHE).joinpath(name, "snapshots").glob("*/model_index.json")
+    newest = max(found, key=lambda path: path.lstat().st_mtime, default=None)
+    return FetchedBase(newest.parent, newest.parent.name, None) if newest else None
 
 
 def needed_files(names: Iterable[str]) -> list[str]:
@@ -101,9 +134,7 @@ def needed_files(names: Iterable[str]) -> list[str]:
     present = [n for n in names if n.partition("/")[0] not in SKIPPED_FOLDERS]
     small = [n for n in present if n.endswith(SMALL) and n.count("/") <= 1]
     weights = [n for n in present if n.endswith(".safetensors") and n.count("/") == 1]
-    plain = [
-        n for n in weights if re.search(r"/(model|diffusion_pytorch_model)(-\d+-of-\d+)?\.", n)
-    ]
+    plain = [n for n in weights if PLAIN_WEIGHTS.search(n)]
     served = {n.partition("/")[0] for n in plain}
     half = [n for n in weights if ".fp16." in n and n.partition("/")[0] not in served]
     kept = {n for n in small if n == "model_index.json" or "/" in n}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -24,12 +25,14 @@ from tireg.hub.faults import Answered, cannot_reach, offline, said, transport_er
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+HASH = re.compile(r"[0-9a-fA-F]{32,128}(-\d+)?")
 OFFICIAL = "https://huggingface.co"
 CONNECT_SECONDS = 2.5
 READ_SECONDS = 15.0
 PATIENCE = 30.0  # for one answer of the API; a file gets more by its size
 SLOWEST = 20_000  # bytes a second that a transfer must keep up on average
 JSON_BYTES = 20_000_000
+WORDS_BYTES = 20_000  # of a refusal
 PAGES = 200
 HOPS = 5
 
@@ -98,9 +101,14 @@ def _install() -> None:
         if _ALLOWED and origin(str(request.url)) not in _ALLOWED:
             request.headers.pop("authorization", None)
 
+    def check(response: httpx2.Response) -> None:
+        url = str(response.request.url)
+        if _ALLOWED and "/resolve/" in url and origin(url) != origin(OFFICIAL):
+            check_names(response.headers, url)
+
     def factory() -> httpx2.Client:
         return httpx2.Client(
-            event_hooks={"request": [hf_request_event_hook, strip]},
+            event_hooks={"request": [hf_request_event_hook, strip], "response": [check]},
             follow_redirects=True,
             timeout=httpx2.Timeout(60.0, connect=10.0),
         )
@@ -109,6 +117,18 @@ def _install() -> None:
         if not _INSTALLED.is_set():
             set_client_factory(factory)
             _INSTALLED.set()
+
+
+def check_names(headers: Mapping[str, str], url: str) -> None:
+    """HubError when a server gives a file a name by which the client's cache would write it
+    somewhere else: etags and commits are hashes, and nothing but hashes."""
+    for name in ("etag", "x-linked-etag", "x-repo-commit"):
+        value = headers.get(name, "").removeprefix("W/").strip('"')
+        if value and HASH.fullmatch(value) is None:
+            raise HubError(
+                f"'{urlsplit(url).netloc}' gives a file an impossible {name}",
+                hint="this server cannot be trusted",
+            )
 
 
 class Hub:
@@ -246,17 +266,20 @@ class Hub:
         with get_session().stream(
             "GET", url, params=query, headers=headers, timeout=timeout, follow_redirects=False
         ) as response:
+            refused = response.status_code >= 400
             redirect = 300 <= response.status_code < 400
-            for chunk in () if redirect else response.iter_raw(65536):
+            for chunk in () if redirect else response.iter_raw():
                 body += chunk
-                if len(body) > limit:
+                if refused and len(body) > WORDS_BYTES:
+                    break
+                if not refused and len(body) > limit:
                     raise HubError(
                         f"'{self.endpoint}' sent more than the {limit} bytes expected",
                         hint="this server cannot be trusted",
                     )
                 if time.monotonic() > deadline:
                     raise HubError(f"'{self.endpoint}' is too slow", hint="try again later")
-            if response.status_code >= 400:
+            if refused:
                 raise Answered(response.status_code, dict(response.headers), bytes(body))
             links = {str(name): str(link.get("url")) for name, link in response.links.items()}
             return Reply(response.status_code, dict(response.headers), bytes(body), links)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tireg.domain.families import Family, families
+from tireg.domain.families import Encoder, Family, families
 from tireg.errors import BaseError, ConfigError, TokenError
 from tireg.models.tokens import (
     TokenRows,
@@ -156,8 +156,7 @@ def family_of_folder(folder: Path) -> Family:
     def has_encoders(row: Family) -> bool:
         return all(present.get(e.component) == e.model_class for e in row.encoders)
 
-    stems = {row.pipeline.removesuffix("Pipeline") for row in families()}
-    stem = max((s for s in stems if name.startswith(s)), key=len, default="")
+    stem = _family_stem(name)
     rows = [row for row in families() if row.pipeline == f"{stem}Pipeline" and has_encoders(row)]
     rows = rows or [row for row in families() if has_encoders(row)]
     if not rows:
@@ -284,8 +283,15 @@ def load(
     """
     family = family or family_of_pipeline(pipe)
     wrappers: dict[str, TokenRows] = {}
+    # Some pipelines lower their prompts before they encode them.
+    lowered = hasattr(pipe, "_text_preprocessing")
     for row in family.encoders:
-        encoder, tokenizer = getattr(pipe, row.component), getattr(pipe, row.tokenizer)
+        encoder = getattr(pipe, row.component, None)
+        tokenizer = getattr(pipe, row.tokenizer, None)
+        if encoder is None or tokenizer is None:
+            continue
+        if not hasattr(tokenizer, "add_tokens"):
+            raise BaseError(f"the {type(tokenizer).__name__} of this pipeline takes no new words")
         table = encoder.get_input_embeddings().weight
         merged = dict(getattr(encoder, "tireg_loaded", {}))
         for token, tensors in words.items():
@@ -301,7 +307,8 @@ def load(
         if not merged:
             continue
         original = original_tokenizer(tokenizer)
-        clone = extend_tokenizer(original, {t: len(r) for t, r in merged.items()})
+        counts = {token: len(rows) for token, rows in merged.items()}
+        clone = extend_tokenizer(original, counts, lowered=lowered)
         wrappers[row.key] = attach_rows(
             encoder, torch.cat(list(merged.values())), len(original), original.eos_token_id
         )
@@ -319,7 +326,9 @@ def load(
 def unload(pipe: Any) -> None:
     """Take every learned word out of ``pipe``: weights and tokenizers are the original objects."""
     for row in family_of_pipeline(pipe).encoders:
-        encoder = getattr(pipe, row.component)
+        encoder = getattr(pipe, row.component, None)
+        if encoder is None or getattr(pipe, row.tokenizer, None) is None:
+            continue
         detach_rows(encoder)
         if hasattr(encoder, "tireg_loaded"):
             del encoder.tireg_loaded
@@ -327,20 +336,38 @@ def unload(pipe: Any) -> None:
 
 
 def family_of_pipeline(pipe: Any) -> Family:
-    """The family whose encoders a live pipeline has: same components, best width match."""
+    """The family whose encoders a live pipeline has: same classes and components, best width.
 
-    def fits(family: Family) -> bool:
-        return all(getattr(pipe, e.component, None) is not None for e in family.encoders)
-
-    rows = [f for f in families() if f.trainable and fits(f)]
+    Pipelines that build on a family (image-to-image, inpainting, ControlNet, AnimateDiff) have
+    its encoders. One whose own family is known by name may lack some: SD3 without its T5.
+    """
     name = type(pipe).__name__
+    stem = _family_stem(name)
+
+    def own(row: Family) -> bool:
+        return row.pipeline == f"{stem}Pipeline"
+
+    def present(row: Family) -> list[tuple[Encoder, Any]]:
+        parts = [(e, getattr(pipe, e.component, None)) for e in row.encoders]
+        return [(e, model) for e, model in parts if model is not None]
+
+    def distance(row: Family) -> tuple[int, int, int, int, int]:
+        parts = present(row)
+        kinds = sum(type(m).__name__ != e.model_class for e, m in parts)
+        widths = sum(m.get_input_embeddings().weight.shape[1] != e.width for e, m in parts)
+        acts = sum(getattr(m.config, "hidden_act", None) != e.activation for e, m in parts)
+        return (kinds, -len(parts), widths, int(not own(row)), acts)
+
+    rows = [
+        row for row in families()
+        if len(present(row)) == len(row.encoders) or (own(row) and present(row))
+    ]  # fmt: skip
     if not rows:
-        raise BaseError(f"{name} has no text encoder tireg knows")
-
-    def distance(family: Family) -> tuple[int, int, int, int]:
-        parts = [(e, getattr(pipe, e.component)) for e in family.encoders]
-        widths = [m.get_input_embeddings().weight.shape[1] != e.width for e, m in parts]
-        acts = [getattr(m.config, "hidden_act", None) != e.activation for e, m in parts]
-        return (-len(parts), sum(widths), int(family.pipeline != name), sum(acts))
-
+        raise BaseError(f"{name} has no text encoder tireg knows", hint="tireg bases")
     return min(rows, key=distance)
+
+
+def _family_stem(class_name: str) -> str:
+    """The family's name in a pipeline class: ``Flux`` of ``FluxImg2ImgPipeline``."""
+    stems = {row.pipeline.removesuffix("Pipeline") for row in families()}
+    return max((stem for stem in stems if class_name.startswith(stem)), key=len, default="")

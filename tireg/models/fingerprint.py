@@ -223,9 +223,14 @@ def tokenizer_hash(tokenizer: Any) -> str:
     return hashlib.sha256(canonical_json(kept)).hexdigest()
 
 
-@torch.inference_mode()
 def behaviour_sketch(model: Any, tokenizer: Any) -> Any:
-    """The last state of each of the 32 prompts, after all layers, projected: [32, 16] fp16.
+    """The states of :func:`behaviour_states`, projected: [32, 16] fp16."""
+    return sketches.project(behaviour_states(model, tokenizer).numpy())
+
+
+@torch.inference_mode()
+def behaviour_states(model: Any, tokenizer: Any) -> torch.Tensor:
+    """The last state of each of the 32 prompts, after all layers: [32, width] fp32.
 
     Computed in fp32 from weights rounded to fp16. The state is that of the prompt's last token,
     which has read the whole prompt in encoders of every kind.
@@ -240,7 +245,8 @@ def behaviour_sketch(model: Any, tokenizer: Any) -> Any:
     if states is None:
         states = output.hidden_states[-1]
     ends = torch.tensor([len(line) - 1 for line in lists])
-    return sketches.project(states[torch.arange(len(lists)), ends].float().numpy())
+    last: torch.Tensor = states[torch.arange(len(lists)), ends].float()
+    return last
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -41,6 +41,8 @@ class TokenRows(nn.Module):
         """Token ids of any shape to embeddings of shape [*ids.shape, width]."""
         base: torch.Tensor = self.table(ids.clamp(max=self.last_of_table))
         extra = nn.functional.embedding((ids - self.first).clamp(min=0), self.rows)
+        # Gemma 3 and its kin scale inside the table; rows are kept as the table keeps its own.
+        extra = extra * getattr(self.table, "embed_scale", 1.0)
         return torch.where((ids >= self.first).unsqueeze(-1), extra.to(base.dtype), base)
 
 
@@ -92,7 +94,7 @@ class _ExpandsTokens:
     def tireg_expand(self, text: Any) -> Any:
         """Replace typed tokens in a string, or in every string of a (nested) list."""
         if isinstance(text, str):
-            return self.tireg_pattern.sub(lambda m: f" {self.tireg_words[m[0]]} ", text)
+            return self.tireg_pattern.sub(lambda m: self.tireg_words[m[0]], text)
         if isinstance(text, list | tuple):
             return type(text)(self.tireg_expand(item) for item in text)
         return text
@@ -101,11 +103,12 @@ class _ExpandsTokens:
         return super().__call__(self.tireg_expand(text), *args, **kwargs)  # type: ignore[misc]
 
 
-def extend_tokenizer(tokenizer: Any, words: Mapping[str, int]) -> Any:
+def extend_tokenizer(tokenizer: Any, words: Mapping[str, int], *, lowered: bool = False) -> Any:
     """A copy of ``tokenizer`` in which each typed token of ``words`` stands for n new ids.
 
     ``words`` maps a token to its number of rows; the rows of the first token come first. The
-    original is kept as ``copy.tireg_original`` and is not changed.
+    original is kept as ``copy.tireg_original`` and is not changed. With ``lowered`` a token is
+    also known in lower case, for pipelines that lower their prompts before encoding them.
     """
     from transformers import AddedToken
 
@@ -115,15 +118,19 @@ def extend_tokenizer(tokenizer: Any, words: Mapping[str, int]) -> Any:
     added: list[str] = []
     for number, (word, count) in enumerate(words.items()):
         names = [f"<|tireg-{number}-{i}|>" for i in range(count)]
-        private[word] = " ".join(names)
+        private[word] = "".join(names)
         added += names
-    clone.add_tokens([AddedToken(n, lstrip=True, rstrip=True, normalized=False) for n in added])
+    if lowered:
+        private = {word.lower(): names for word, names in private.items()} | private
+    # The space before a row goes with it; that behind it is part of the next word for
+    # tokenizers of T5's and GPT's kind.
+    clone.add_tokens([AddedToken(n, lstrip=True, rstrip=False, normalized=False) for n in added])
     kind = type(original)
     members = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
     clone.__class__ = type(kind.__name__, (_ExpandsTokens, kind), members)
     clone.tireg_original = original
     clone.tireg_words = private
-    clone.tireg_pattern = word_pattern(words)
+    clone.tireg_pattern = word_pattern(private)
     return clone
 
 
@@ -132,7 +139,7 @@ def original_tokenizer(tokenizer: Any) -> Any:
     return tokenizer.tireg_original if isinstance(tokenizer, _ExpandsTokens) else tokenizer
 
 
-def word_pattern(words: Mapping[str, int]) -> re.Pattern[str]:
+def word_pattern(words: Iterable[str]) -> re.Pattern[str]:
     """Matches any of ``words`` as a whole: longest first, letters only at word boundaries."""
     parts = []
     for word in sorted(words, key=len, reverse=True):

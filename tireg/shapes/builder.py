@@ -1,10 +1,11 @@
 """Build the built-in base from nothing, or go on from weights that exist.
 
-    python -m tireg.shapes.builder --out DIR [--from WEIGHTS] [--device cpu] [--stages a,b]
+    python -m tireg.shapes.builder [--out DIR] [--from WEIGHTS] [--device cpu] [--stages a,b]
 
 Stages, in order: ``data``, ``clip``, ``vae``, ``latents``, ``unet``, ``scorer``, ``assemble``.
 Each goes on where it was interrupted and is skipped once it is done. ``clip`` and ``vae`` need
-only ``data``, ``scorer`` too, so on two cores they can run in two processes side by side.
+only ``data``, ``scorer`` too, so on two cores they can run in two processes side by side. What is
+built can be measured with ``python -m tireg.shapes.evaluate --weights DIR``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tireg.errors import InputError, TiregError
 from tireg.shapes.builder_run import Run
 from tireg.shapes.builder_sizes import PRESETS, Sizes, with_steps
 
+OUT = Path("build/shapes")
 STAGES = ("data", "clip", "vae", "latents", "unet", "scorer", "assemble")
 
 
@@ -65,7 +67,7 @@ def _settings(parts: Sequence[str]) -> dict[str, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line of the builder; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tireg.shapes.builder", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder to build in")
+    parser.add_argument("--out", type=Path, default=OUT, help=f"folder to build in ({OUT})")
     parser.add_argument("--from", dest="start", type=Path, help="weights folder to go on from")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--stages", default=",".join(STAGES), help="stages, separated by commas")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -169,5 +170,8 @@ def assemble(run: Run, tokenizer: CLIPTokenizer) -> Path:
     unet.load_state_dict(torch.load(run.done("unet"), map_location="cpu", weights_only=True))
     target = run.folder / "base"
     make_pipeline(run, tokenizer, unet).save_pretrained(target, safe_serialization=True)
+    for name in ("vocab.json", "merges.txt"):
+        # The older two files of a CLIP tokenizer, for tools that know no tokenizer.json.
+        shutil.copy(run.folder / "tokenizer" / name, target / "tokenizer" / name)
     run.log("assemble", bytes=sum(f.stat().st_size for f in target.rglob("*") if f.is_file()))
     return target

@@ -77,6 +77,9 @@ def connect(path: Path, *, options: str = "mode=rw") -> Database:
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA cell_size_check = ON")
+        # The indexes over hashes are written at random places: with the default 2 MB a registry of
+        # 100,000 is read again and again while it grows. Memory is taken only as it is used.
+        db.execute("PRAGMA cache_size = -65536")
     except BaseException:
         raw.close()
         raise

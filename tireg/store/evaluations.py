@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-from tireg.domain.model import read_document
-from tireg.domain.scores import Run
 from tireg.errors import CorruptError, RefError
 from tireg.store.core import Store
+
+if TYPE_CHECKING:
+    from tireg.domain.scores import Run
 
 
 def runs(store: Store, record_sha: str) -> list[Run]:
     """Every run about a record, oldest first."""
+    from tireg.domain.model import read_document
+    from tireg.domain.scores import Run
+
+    return [read_document(Run, raw, name="a run") for raw in run_files(store, record_sha)]
+
+
+def run_files(store: Store, record_sha: str) -> list[bytes]:
+    """The JSON of every run about a record, oldest first, each proven by its hash."""
     with store.reading() as db:
         rows = db.execute(
             "SELECT run_id, sha256 FROM runs WHERE record_sha = ? ORDER BY created, run_id",
             [record_sha],
         ).fetchall()
-    return [_read(store, run_id, sha) for run_id, sha in rows]
+    return [_bytes(store, run_id, sha) for run_id, sha in rows]
 
 
 def run(store: Store, prefix: str) -> Run:
@@ -36,6 +46,13 @@ def run(store: Store, prefix: str) -> Run:
 
 
 def _read(store: Store, run_id: str, sha: str) -> Run:
+    from tireg.domain.model import read_document
+    from tireg.domain.scores import Run
+
+    return read_document(Run, _bytes(store, run_id, sha), name=f"the run {run_id[:12]}")
+
+
+def _bytes(store: Store, run_id: str, sha: str) -> bytes:
     path = store.run_path(run_id)
     try:
         with store.reading():
@@ -46,4 +63,4 @@ def _read(store: Store, run_id: str, sha: str) -> Run:
         ) from error
     if hashlib.sha256(raw).hexdigest() != sha:
         raise CorruptError(f"the run {run_id[:12]} at '{path}' has changed", hint="tireg verify")
-    return read_document(Run, raw, name=f"the run {run_id[:12]}")
+    return raw

@@ -37,6 +37,7 @@ class Features:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.folder = store.home / "features"
+        self._mapped: dict[Path, tuple[tuple[int, int, int], NDArray[np.void]]] = {}
 
     def path(self, space: str) -> Path:
         """The matrix of a space."""
@@ -139,10 +140,16 @@ class Features:
     def _rows(self, path: Path, width: int | None = None) -> NDArray[np.void] | None:
         import numpy as np
 
-        if not path.exists():
-            return None
         try:
-            rows = np.load(path, mmap_mode="r", allow_pickle=False)
+            stat = path.stat()
+        except FileNotFoundError:
+            return None
+        # A new mapping has to be filled page by page, which takes longer than the search.
+        seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        try:
+            if path not in self._mapped or self._mapped[path][0] != seen:
+                self._mapped[path] = (seen, np.load(path, mmap_mode="r", allow_pickle=False))
+            rows = self._mapped[path][1]
             found = int(rows.dtype["vector"].shape[0])
         except (ValueError, KeyError, IndexError, TypeError, EOFError) as error:
             raise StoreError(
@@ -151,7 +158,7 @@ class Features:
             ) from error
         if width is not None and found != width:
             raise InputError(f"'{path.name}' holds features of width {found}, not {width}")
-        return rows  # type: ignore[no-any-return]
+        return rows
 
 
 def rows_space(encoder: str, width: int) -> str:

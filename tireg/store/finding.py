@@ -6,13 +6,13 @@ import difflib
 import hashlib
 import re
 import unicodedata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlite_utils import Database
 
 from tireg.errors import CorruptError, RefError
 from tireg.store.core import Store
-from tireg.store.rows import Found, Version
+from tireg.store.rows import Found, RawVersion, Version
 
 if TYPE_CHECKING:
     from tireg.domain.records import Record
@@ -49,8 +49,21 @@ def find_embedding(db: Database, ref: str) -> tuple[int, str]:
 
 def load(store: Store, found: Found) -> Version:
     """The full version, its record read and proven."""
+    return Version(
+        record=read_record(store, found.record_sha, about=found.ref), **_about(store, found)
+    )
+
+
+def raw_version(store: Store, found: Found) -> RawVersion:
+    """The same with the record's JSON as it lies on disk, proven but not parsed."""
+    raw = record_bytes(store, found.record_sha, about=found.ref)
+    return RawVersion(record=raw, **_about(store, found))
+
+
+def _about(store: Store, found: Found) -> dict[str, Any]:
+    """All that the database says of a version."""
     with store.reading() as db:
-        row = db.execute(
+        notes, created, added = db.execute(
             "SELECT e.notes, v.created, v.added FROM versions v JOIN embeddings e"
             " ON e.id = v.embedding_id WHERE v.id = ?",
             [found.id],
@@ -62,25 +75,31 @@ def load(store: Store, found: Found) -> Version:
             "SELECT alias FROM aliases WHERE embedding_id = ? AND version = ? ORDER BY alias",
             [found.embedding_id, found.version],
         ).fetchall()
-    return Version(
-        name=found.name,
-        version=found.version,
-        record=read_record(store, found.record_sha, about=found.ref),
-        record_sha=found.record_sha,
-        aliases=tuple(a for (a,) in aliases),
-        tags=tuple(t for (t,) in tags),
-        notes=row[0],
-        created=row[1],
-        added=row[2],
-        trashed=found.trashed,
-    )
+    return {
+        "name": found.name,
+        "version": found.version,
+        "record_sha": found.record_sha,
+        "aliases": tuple(a for (a,) in aliases),
+        "tags": tuple(t for (t,) in tags),
+        "notes": notes,
+        "created": created,
+        "added": added,
+        "trashed": found.trashed,
+    }
 
 
 def read_record(store: Store, sha: str, *, about: str) -> Record:
-    """The record file, proven by its hash."""
+    """The record, its file proven by its hash."""
     from tireg.domain.model import read_document
     from tireg.domain.records import Record
 
+    return read_document(
+        Record, record_bytes(store, sha, about=about), name=f"the record of '{about}'"
+    )
+
+
+def record_bytes(store: Store, sha: str, *, about: str) -> bytes:
+    """The record file's JSON, proven by its hash."""
     path = store.record_path(sha)
     try:
         with store.reading():
@@ -91,7 +110,7 @@ def read_record(store: Store, sha: str, *, about: str) -> Record:
         ) from error
     if hashlib.sha256(raw).hexdigest() != sha:
         raise CorruptError(f"the record of '{about}' at '{path}' has changed", hint="tireg verify")
-    return read_document(Record, raw, name=f"the record of '{about}'")
+    return raw
 
 
 def found_where(db: Database, where: str, values: list[object]) -> list[Found]:

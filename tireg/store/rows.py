@@ -30,8 +30,8 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Version:
-    """One version with its record. ``notes``, ``tags`` and ``aliases`` are as they are now.
+class About:
+    """What the registry knows of one version. ``notes``, ``tags``, ``aliases`` are as they are now.
 
     ``created`` is when the embedding was made, ``added`` when it came into this registry,
     ``trashed`` when it was thrown away (null: it was not); all UTC, ISO 8601.
@@ -39,7 +39,6 @@ class Version:
 
     name: str
     version: int
-    record: Record
     record_sha: str
     aliases: tuple[str, ...]
     tags: tuple[str, ...]
@@ -50,8 +49,22 @@ class Version:
 
     @property
     def ref(self) -> str:
-        """``name@3``."""
+        """How to name it: ``name@3``."""
         return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True)
+class Version(About):
+    """One version with its record."""
+
+    record: Record
+
+
+@dataclass(frozen=True)
+class RawVersion(About):
+    """One version with its record's JSON."""
+
+    record: bytes
 
 
 @dataclass(frozen=True)

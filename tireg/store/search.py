@@ -14,7 +14,6 @@ from typing import Any
 from sqlite_utils import Database
 
 from tireg.errors import InputError, RefError
-from tireg.store.bases import runs_on
 from tireg.store.core import Store
 from tireg.store.listing import COLUMNS, make_rows
 from tireg.store.rows import Row
@@ -159,6 +158,8 @@ def _add_compatible(db: Database, found: Conditions, base: str) -> None:
         known = [b for (b,) in db.execute("SELECT DISTINCT id FROM bases ORDER BY id LIMIT 5")]
         hint = f"known: {', '.join(known)}" if known else "none is known yet"
         raise RefError(f"no base is called '{base}' here", hint=hint)
+    from tireg.store.bases import runs_on
+
     pairs = runs_on(db, base)
     if not pairs:
         found.impossible = True

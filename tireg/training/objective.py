@@ -87,7 +87,8 @@ class Objective:
         snr = alphas / (1 - alphas)
         kind = self.noising.config.prediction_type
         own = {"v_prediction": snr + 1, "sample": torch.ones_like(snr)}.get(kind, snr)
-        return snr.clamp(max=gamma) / own.clamp(min=1e-8)
+        weights: torch.Tensor = snr.clamp(max=gamma) / own.clamp(min=1e-8)
+        return weights
 
     def _target(self, batch: Batch) -> torch.Tensor:
         kind = self.noising.config.prediction_type

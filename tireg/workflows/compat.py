@@ -19,6 +19,8 @@ from tireg.workflows.bases import find_known, fingerprint_of
 from tireg.workflows.places import BUILT_IN
 from tireg.workflows.verdicts import keep
 
+FILES = (".safetensors", ".pt", ".bin", ".png", ".pti")
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -54,7 +56,7 @@ def compat(home: Path, embedding: str, base: str | None = None) -> list[dict[str
 
 def _subject(registry: Registry, ref: str) -> Subject:
     path = Path(ref).expanduser()
-    if path.is_file() or path.is_dir() or len(path.parts) > 1:
+    if path.exists() or "/" in ref or path.suffix.lower() in FILES:
         return _subject_of_file(path)
     version = registry.resolve(ref)
     record = version.record

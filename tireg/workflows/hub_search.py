@@ -10,9 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tireg.domain.compat import Level, Target, judge
 from tireg.domain.fingerprints import Fingerprint
 from tireg.domain.model import canonical_json
 from tireg.domain.records import Record
+from tireg.domain.tensors import encoder_of
 from tireg.errors import RefError
 from tireg.store.registry import Registry
 from tireg.store.search import Query
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 KEPT_SECONDS = 300
 PARALLEL = 8
+GOOD: tuple[Level, ...] = ("exact", "near")
 
 
 def search_local(home: Path, query: Query) -> dict[str, Any]:
@@ -38,7 +41,7 @@ def search_hub(
     """Repositories of the Hub as plain rows; ``here`` is the ref of what was pulled from them.
 
     With ``compatible_with`` (the id of a base) only those that run on it: ``verdict`` is
-    ``exact`` where the text encoders are the same by fingerprint, ``stated`` where only the
+    ``exact`` or ``near`` by the fingerprints of the text encoders, ``stated`` where only the
     card says so. Answers are kept for five minutes. Raises HubError, or RefError for a base
     that is not known here.
     """
@@ -85,23 +88,19 @@ def _fingerprints(registry: Registry, base: str) -> list[Fingerprint]:
 
 
 def _verdict(hit: Hit, record: Record | None, prints: list[Fingerprint], base: str) -> str | None:
-    if record is not None and record.base is not None and record.base.fingerprint is not None:
-        return "exact" if any(_same(record, target) for target in prints) else None
-    return "stated" if hit.base == base else None
-
-
-def _same(record: Record, target: Fingerprint) -> bool:
-    """Whether every encoder that the record has vectors for is the target's, by its hashes."""
-    assert record.base is not None
-    assert record.base.fingerprint is not None
-    for tensor in record.tensors:
-        ours = record.base.fingerprint.encoder(tensor.encoder)
-        theirs = target.encoder(tensor.encoder)
-        if ours is None or theirs is None:
-            return False
-        if ours.hashes() != theirs.hashes():
-            return False
-    return True
+    """The best verdict on the base; None where the word does not run on it, or may not."""
+    if record is None or record.base is None or record.base.fingerprint is None:
+        return "stated" if hit.base == base else None
+    widths = {encoder_of(info.encoder): info.width for info in record.tensors}
+    found = {
+        judge(
+            widths,
+            record.base.fingerprint,
+            Target(base, {e.key: e.width for e in target.encoders}, target),
+        ).verdict
+        for target in prints
+    }
+    return next((good for good in GOOD if good in found), None)
 
 
 def _hits(hub: Hub, wanted: Wanted, home: Path) -> list[Hit]:

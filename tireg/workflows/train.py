@@ -154,7 +154,15 @@ def _learn(base: Base, photos: list[Photo], request: TrainRequest, listen: Liste
     listen(Event("encoding the pictures", 0, 1))
     latents = encode_latents(base, to_tensor(photos, recipe.resolution, flip=recipe.flip))
     listen(Event("encoding the pictures", 1, 1))
-    run = Run(base, Objective(base, conditioning, snr_gamma=recipe.snr_gamma), latents, len(prompts), recipe, wrappers, scales)
+    run = Run(
+        base,
+        Objective(base, conditioning, snr_gamma=recipe.snr_gamma),
+        latents,
+        len(prompts),
+        recipe,
+        wrappers,
+        scales,
+    )
     moments = []
     for moment in learn(run):
         moments.append(moment)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tireg.domain.scores import Run
 from tireg.store.registry import Registry
-from tireg.store.rows import Version
+
+if TYPE_CHECKING:
+    from tireg.domain.scores import Run
+    from tireg.store.rows import About, Version
 
 
 def list_embeddings(home: Path) -> list[dict[str, Any]]:
@@ -36,51 +39,59 @@ def show_embedding(home: Path, ref: str) -> dict[str, Any]:
     Raises RefError when ``ref`` names nothing.
     """
     with Registry.open(home, create=False) as registry:
-        version = registry.resolve(ref)
-        runs = registry.runs(version.record_sha)
+        version, raw_runs = registry.raw(ref)
+        record, runs = json.loads(version.record), [json.loads(raw) for raw in raw_runs]
         files = [
-            {**f.model_dump(mode="json"), "path": str(registry.objects.path(f.sha256))}
-            for f in (*version.record.files, *(f for run in runs for f in run.files))
+            {**file, "path": str(registry.objects.path(file["sha256"]))}
+            for file in (*record["files"], *(f for run in runs for f in run["files"]))
         ]
-    return describe_version(version, runs, files)
+    return describe(version, record, runs, files)
 
 
-def describe_version(
-    version: Version, runs: list[Run], files: list[dict[str, Any]]
+def describe_version(version: Version) -> dict[str, Any]:
+    """A version just made, as :func:`show_embedding` would show it without its paths."""
+    record = version.record.model_dump(mode="json")
+    return describe(version, record, [], record["files"])
+
+
+def describe(
+    version: About,
+    record: dict[str, Any],
+    runs: list[dict[str, Any]],
+    files: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """One version as the object that ``show --json`` prints."""
-    record = version.record
-    plain = record.model_dump(mode="json")
-    latest = runs[-1] if runs else None
+    """One version as the object that ``show --json`` prints; scores are the latest run's."""
     head = {
         "name": version.name,
         "version": version.version,
-        "token": record.token,
-        "kind": record.kind,
-        "tensor_hash": record.tensor_hash,
-        "base": record.base.id if record.base else None,
+        "token": record["token"],
+        "kind": record["kind"],
+        "tensor_hash": record["tensor_hash"],
+        "base": record["base"]["id"] if record["base"] else None,
         "record_sha256": version.record_sha,
         "aliases": list(version.aliases),
         "tags": list(version.tags),
-        "base_details": plain["base"],
-        "recipe": plain["recipe"],
-        "scores": [s.model_dump(mode="json") for s in latest.scores] if latest else [],
-        "runs": [run_head(run) for run in runs],
+        "notes": version.notes,
+        "base_details": record["base"],
+        "recipe": record["recipe"],
+        "scores": runs[-1]["scores"] if runs else [],
+        "runs": [_run_head(run) for run in runs],
         "files": files,
+        "record_format_version": record["format_version"],
     }
-    rest = {k: v for k, v in plain.items() if k not in head and k not in ("format_version",)}
-    return {**head, **rest, "record_format_version": record.format_version}
+    return {**head, **{k: v for k, v in record.items() if k not in (*head, "format_version")}}
 
 
-def run_head(run: Run) -> dict[str, Any]:
+def _run_head(run: dict[str, Any]) -> dict[str, Any]:
     """What identifies a run, without its scores."""
+    spec = run["spec"]
     return {
-        "run_id": run.run_id,
-        "base": run.spec.base,
-        "suite": run.spec.suite.model_dump(mode="json"),
-        "seeds": list(run.spec.seeds),
-        "created": run.created,
-        "seconds": run.seconds,
+        "run_id": run["run_id"],
+        "base": spec["base"],
+        "suite": spec["suite"],
+        "seeds": spec["seeds"],
+        "created": run["created"],
+        "seconds": run["seconds"],
     }
 
 
