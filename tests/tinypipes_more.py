@@ -170,7 +170,7 @@ def build_controlnet(sd1: Any) -> Any:
 
     with tinypipes._seeded(0):
         control = ControlNetModel.from_unet(
-            sd1.unet, conditioning_embedding_out_channels=(16, 32)
+            sd1.unet, conditioning_embedding_out_channels=(8, 8, 16, 16)
         ).eval()
     return StableDiffusionControlNetPipeline(
         sd1.vae, sd1.text_encoder, sd1.tokenizer, sd1.unet, control, sd1.scheduler,

@@ -139,7 +139,7 @@ def test_a_word_is_loaded_seen_and_gone(built: Built) -> None:
 
 
 def test_every_encoder_reads_its_own_rows_in_order(built: Built) -> None:
-    pipe, family, widths, _ = built
+    pipe, _, widths, _ = built
     row = {e.key: e for e in bases.family_of_pipeline(pipe).encoders}
     words = {"<x>": {key: more.rows(width, 3) for key, width in widths.items()}}
     wrappers = bases.load(pipe, words)

@@ -142,8 +142,11 @@ def test_min_snr_weights_are_those_of_the_paper(tiny_sd1: Path, tiny_sd2: Path) 
     """Hang et al., 2023: min(SNR, gamma) / SNR for epsilon, / (SNR + 1) for v-prediction."""
     for folder, shift in ((tiny_sd1, 0.0), (tiny_sd2, 1.0)):
         base = bases.open_base(folder, device="cpu")
-        bases.load(base.pipe, {"<x>": {"clip_l": np.ones((1, 32), np.float32)}} if not shift else
-                   {"<x>": {"clip_h": np.ones((1, 48), np.float32)}}, family=base.family)  # fmt: skip
+        rows = {
+            key: np.ones((1, e.model.get_input_embeddings().weight.shape[1]), np.float32)
+            for key, e in base.encoders.items()
+        }
+        bases.load(base.pipe, {"<x>": rows}, family=base.family)
         objective = Objective(base, Conditioning(base, ["a <x>"], "<x>", SIDE), snr_gamma=5.0)
         alphas = objective.noising.alphas_cumprod
         for t in (0, 300, 999):

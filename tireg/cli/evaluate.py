@@ -54,13 +54,12 @@ def print_scores(scores: list[dict[str, Any]]) -> None:
                 "value": f"{score['value']:.3f}",
                 "95%": interval,
                 "baseline": "-" if score["baseline"] is None else f"{score['baseline']:.3f}",
-                "baseline is": score["baseline_name"],
+                "baseline is": score["baseline_name"].partition(" (")[0],
                 "better": score["direction"],
                 "prompts": score["n_prompts"],
             }
         )
     columns = ["metric", "value", "95%", "baseline", "baseline is", "better", "prompts"]
     out.table(rows, columns, empty="nothing could be scored")
-    for score in scores:
-        if score["unscored"]:
-            out.note(f"unscored: {score['metric']}: {score['unscored']}")
+    if unscored := [score["metric"] for score in scores if score["unscored"]]:
+        out.note(f"unscored, with reasons in --json: {', '.join(unscored)}")

@@ -6,6 +6,13 @@ import click
 
 from tireg.cli.console import out
 
+HEADLINES = {
+    "concept_fidelity": "concept",
+    "prompt_fidelity": "prompt",
+    "semantic_collapse": "collapse",
+    "off_token_leakage": "leakage",
+}
+
 
 @click.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Print an array of embeddings.")
@@ -26,5 +33,9 @@ def list_(as_json: bool) -> None:
 
 
 def _headline(scores: dict[str, float | None]) -> str:
-    known = {name: value for name, value in scores.items() if value is not None}
-    return "  ".join(f"{name} {value:.2f}" for name, value in known.items()) or "-"
+    shown = [
+        f"{short} {scores[name]:.2f}"
+        for name, short in HEADLINES.items()
+        if scores.get(name) is not None
+    ]
+    return ", ".join(shown) or "-"

@@ -255,12 +255,14 @@ def _in_fp32(model: Any) -> Iterator[None]:
 
     A text encoder of 5 billion weights so needs the memory of its file, not twice that.
     """
-    table = model.get_input_embeddings()
+    weight = table_weight(model.get_input_embeddings())
+    # T5 holds its table twice over; both modules read the same weight.
+    tables = [m for m in model.modules() if getattr(m, "weight", None) is weight]
     blocks = list(_outermost_blocks(model))
-    inside = {id(p) for block in [table, *blocks] for p in block.parameters()}
+    inside = {id(p) for block in [*tables, *blocks] for p in block.parameters()}
     outside = [p for p in model.parameters() if id(p) not in inside]
     kept = [(p, p.data) for p in outside]
-    handles = [table.register_forward_hook(lambda _m, _a, out: out.half().float())]
+    handles = [t.register_forward_hook(lambda _m, _a, out: out.half().float()) for t in tables]
     for block in blocks:
         waiting: list[tuple[nn.Parameter, torch.Tensor]] = []
         handles.append(block.register_forward_pre_hook(_widener(waiting)))

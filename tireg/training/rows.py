@@ -87,6 +87,9 @@ def suggest_words(tokenizer: Any, word: str) -> str:
     close = difflib.get_close_matches(word.lower(), words, n=5, cutoff=0.6)
     if close:
         return f"near it: {', '.join(close)}"
-    if not words:
+    # The ends of longer words are in a vocabulary too: 'hoto' beside 'photo'.
+    ends = {longer[i:] for longer in words for i in range(1, len(longer))}
+    whole = [w for w in words if w not in ends]
+    if not whole:
         return "choose an ordinary English word"
-    return "it knows words such as " + ", ".join(words[:: max(1, len(words) // 12)][:12])
+    return "it knows words such as " + ", ".join(whole[:: max(1, len(whole) // 16)][:16])
