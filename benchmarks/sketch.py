@@ -37,7 +37,7 @@ HEAD = f"| {'change':34} | true cosine | estimate | largest error | bound | held
 RULE = "|" + "|".join(["---"] + ["--:"] * 6) + "|"
 
 Change = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
-Row = tuple[float, float, float, bool]
+Row = tuple[float, float, float, bool | None]
 
 
 def noise(strength: float) -> Change:
@@ -147,7 +147,7 @@ def behaviour_rows(strength: float, seeds: int) -> Iterator[Row]:
         after = sketches.pack(behaviour_sketch(other, tokenizer))
         found = sketch_cosine(before, after, centred=True)
         assert found is not None
-        yield true, found.value, found.error, False
+        yield true, found.value, found.error, None
 
 
 def line(name: str, rows: list[Row]) -> str:
@@ -155,7 +155,7 @@ def line(name: str, rows: list[Row]) -> str:
     true, estimate, bound = (float(np.mean([r[i] for r in rows])) for i in range(3))
     worst = max(abs(r[1] - r[0]) for r in rows)
     held = sum(abs(r[1] - r[0]) <= r[2] for r in rows)
-    same = "yes" if all(r[3] for r in rows) else "no"
+    same = "–" if rows[0][3] is None else "yes" if all(r[3] for r in rows) else "no"
     return (
         f"| {name:34} | {true:.4f} | {estimate:.4f} | {worst:.4f} | {bound:.4f} "
         f"| {held}/{len(rows)} | {same} |"

@@ -262,7 +262,7 @@ def _in_fp32(model: Any) -> Iterator[None]:
     inside = {id(p) for block in [*tables, *blocks] for p in block.parameters()}
     outside = [p for p in model.parameters() if id(p) not in inside]
     kept = [(p, p.data) for p in outside]
-    handles = [t.register_forward_hook(lambda _m, _a, out: out.half().float()) for t in tables]
+    handles = [table.register_forward_hook(_rounded_rows) for table in tables]
     for block in blocks:
         waiting: list[tuple[nn.Parameter, torch.Tensor]] = []
         handles.append(block.register_forward_pre_hook(_widener(waiting)))
@@ -276,6 +276,12 @@ def _in_fp32(model: Any) -> Iterator[None]:
             handle.remove()
         for parameter, data in kept:
             parameter.data = data
+
+
+def _rounded_rows(table: Any, args: tuple[torch.Tensor], _out: torch.Tensor) -> torch.Tensor:
+    """What the table gives, rounded to fp16 before Gemma's tables scale it."""
+    rows = nn.functional.embedding(args[0], table.weight).half().float()
+    return rows * torch.as_tensor(getattr(table, "embed_scale", 1.0)).float()
 
 
 def _widener(waiting: list[tuple[nn.Parameter, torch.Tensor]]) -> Any:

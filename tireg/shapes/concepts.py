@@ -43,7 +43,7 @@ TINT_LIMIT = 0.05
 class Concept:
     """One concept. ``noun`` is the class noun that takes the token's place in a baseline.
 
-    ``initializer`` is a word to start from. ``color`` and ``second`` are what a ``hue`` or
+    ``initializer`` is what to start from: one word, or two for a pair, whose layout has one too. ``color`` and ``second`` are what a ``hue`` or
     ``pair`` object is coloured with, ``tint`` (turns) what a ``tint`` colours the picture with;
     ``fill`` is the layout of a pair.
     """
@@ -166,8 +166,9 @@ def _hue(name: str, shape: str, color: Color) -> Concept:
 
 
 def _pair(name: str, shape: str, fill: str, first: Color, second: Color) -> Concept:
+    start = f"{fill} {shape}"
     return Concept(
-        name, "pair", "object", shape, shape, shape=shape, color=first, second=second, fill=fill
+        name, "pair", "object", shape, start, shape=shape, color=first, second=second, fill=fill
     )
 
 

@@ -18,15 +18,16 @@ def load(pipe: Any, ref: str | Path, *, token: str | None = None) -> str:
     """Load an embedding into ``pipe`` and return the token to type in prompts.
 
     ``ref`` is a registry reference (``name``, ``name@2``, ``name@best``) or an embedding file
-    of any dialect tireg reads. ``token`` overrides the word to type. Embeddings loaded before
-    stay; ``tireg.unload(pipe)`` takes all of them out and leaves the pipeline as it was, bit
+    of any dialect tireg reads, or a folder that holds one embedding. ``token`` overrides the word to type. Embeddings loaded before
+    stay, and ``pipe`` may be of any family of the catalogue or build on one (image-to-image,
+    inpainting, ControlNet, AnimateDiff); ``tireg.unload(pipe)`` takes all of them out and leaves the pipeline as it was, bit
     for bit. Raises RefError, FileRefusedError, or BaseError when the pipeline has no encoder
     for it or of another width.
     """
     from tireg.models import bases
 
     path = Path(ref)
-    if isinstance(ref, Path) or path.suffix or path.is_file():
+    if isinstance(ref, Path) or path.suffix or path.exists():
         found, rows = _from_file(path, token)
     else:
         found, rows = _from_registry(str(ref))
@@ -46,14 +47,16 @@ def _from_registry(ref: str) -> tuple[str, dict[str, np.ndarray]]:
 
 
 def _from_file(path: Path, token: str | None) -> tuple[str, dict[str, np.ndarray]]:
-    from tireg.dialects import read_file
+    from tireg.dialects import read_path
 
-    reading = read_file(path, token=token)
-    if reading.refused is not None:
-        raise FileRefusedError(f"'{path}': {reading.refused}", hint=f"tireg inspect {path}")
-    if len(reading.embeddings) != 1:
+    readings = read_path(path, token=token)
+    refused = next((r for r in readings if r.refused is not None), None)
+    embeddings = [e for reading in readings for e in reading.embeddings]
+    if refused is not None and not embeddings:
+        raise FileRefusedError(f"'{path}': {refused.refused}", hint=f"tireg inspect {path}")
+    if len(embeddings) != 1:
         raise InputError(
-            f"'{path}' holds {len(reading.embeddings)} embeddings", hint=f"tireg inspect {path}"
+            f"'{path}' holds {len(embeddings)} embeddings", hint=f"tireg inspect {path}"
         )
-    embedding = reading.embeddings[0]
+    embedding = embeddings[0]
     return embedding.token, {key: t.to_fp32() for key, t in embedding.tensors.items()}

@@ -251,12 +251,22 @@ def _carry_out(
     if push:
         repo, folder = _place(step, word)
         for ref in dict.fromkeys(step.push):
-            request = PublishRequest(ref, repo, folder=folder, license=license)
+            terms = license or (card_license(word) if word is not None else None)
+            request = PublishRequest(ref, repo, folder=folder, license=terms)
             version, offer = make_offer(registry, request)
             if word is not None:
                 offer = replace(offer, name=word.index.name)
             send(hub, registry, version, offer, request, listen)
             step.done = True
+
+
+def card_license(word: Word) -> str | None:
+    """The licence a repository of one word was published under, as its card states it."""
+    card = word.at.info.get("cardData")
+    if not isinstance(card, dict) or word.folder:
+        return None
+    named = card.get("license_name") if card.get("license") == "other" else card.get("license")
+    return named if isinstance(named, str) and 0 < len(named) <= 200 else None
 
 
 def _place(step: Step, word: Word | None) -> tuple[str, str]:
