@@ -26,6 +26,9 @@ MODELS = {
     "record": "tireg.domain.records:Record",
     "run": "tireg.domain.scores:Run",
     "suite": "tireg.domain.suites:Suite",
+    "state": "tireg.store.state:State",
+    "base-state": "tireg.store.state:BaseState",
+    "verdicts-state": "tireg.store.state:VerdictsState",
 }
 
 HEADER = """# Commands

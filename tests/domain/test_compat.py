@@ -24,7 +24,8 @@ def sha(text: str) -> str:
 def moved(values: np.ndarray, cosine: float) -> np.ndarray:
     """Rows at about this cosine to ``values``."""
     other = np.random.default_rng(1).standard_normal(values.shape)
-    return cosine * values + (1 - cosine**2) ** 0.5 * other
+    result: np.ndarray = cosine * values + (1 - cosine**2) ** 0.5 * other
+    return result
 
 
 def encoder(
@@ -90,7 +91,9 @@ def test_cosines_decide_where_hashes_differ(table: float, behaviour: float, verd
 
 @pytest.mark.parametrize("name", ["config_sha256", "tokenizer_sha256"])
 def test_another_config_or_tokenizer_is_near_at_best(name: str) -> None:
-    found = judge(ROWS, base(encoder()), target(base(encoder(**{name: sha("other")}))))
+    found = judge(
+        ROWS, base(encoder()), target(base(encoder().model_copy(update={name: sha("other")})))
+    )
     assert found.verdict == "near"
     assert name.split("_")[0] in found.reason
 

@@ -131,7 +131,7 @@ def test_it_trains_evaluates_and_shows(installed: Installed, pictures: Path) -> 
         "train", pictures, "--base", "shapes", "--name", "ball", "--token", "<my-ball>",
         "--init", "circle", "--kind", "object", "--steps", "3",
     )  # fmt: skip
-    installed.tireg("eval", "ball")
+    installed.tireg("eval", "ball", "--suite", "shapes-quick", "--steps", "2")
     shown = json.loads(installed.tireg("show", "ball", "--json"))
     assert (shown["name"], shown["version"], shown["token"]) == ("ball", 1, "<my-ball>")
     assert shown["scores"]

@@ -21,7 +21,8 @@ def text_model(width: int = 64) -> torch.nn.Module:
             vocab_size=49408, hidden_size=width, intermediate_size=4 * width,
             num_hidden_layers=2, num_attention_heads=1, hidden_act="quick_gelu",
         )  # fmt: skip
-        return CLIPTextModel(config).eval()
+        model: torch.nn.Module = CLIPTextModel(config).eval()
+        return model
 
 
 def test_sd1_in_one_file(tmp_path: Path) -> None:

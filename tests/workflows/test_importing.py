@@ -14,10 +14,10 @@ from tests.conftest import RunCli
 from tireg.store.registry import Registry
 
 
-def embedding(path: Path, seed: int = 0, *, width: int = 768, **metadata: str) -> Path:
-    rows = np.random.default_rng(seed).standard_normal((2, width)).astype(np.float32)
+def embedding(path: Path, seed: int = 0, *, told: dict[str, str] | None = None) -> Path:
+    rows = np.random.default_rng(seed).standard_normal((2, 768)).astype(np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"emb_params": rows}, path, metadata or None)
+    save_file({"emb_params": rows}, path, told)
     return path
 
 
@@ -38,7 +38,7 @@ def everything(home: Path) -> dict[str, bytes]:
 def test_a_file_becomes_a_record_with_its_original(
     run_cli: RunCli, tmp_path: Path, home: Path
 ) -> None:
-    file = embedding(tmp_path / "my cat.safetensors", **{"modelspec.author": "me"})
+    file = embedding(tmp_path / "my cat.safetensors", told={"modelspec.author": "me"})
     (line,) = imported(run_cli, file)
     assert (line["result"], line["name"]) == ("taken", "my-cat")
     with Registry.open(home) as registry:

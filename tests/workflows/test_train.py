@@ -194,20 +194,19 @@ def test_an_interrupted_run_leaves_the_registry_as_it_was(
 ) -> None:
     run_cli("train", pictures, *options(tiny_sd1), code=0)
     before = run_cli("show", "ball", "--json").stdout
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "tireg", "train", str(pictures),
          *options(tiny_sd1, steps="100000", seed="7")],
         cwd=ROOT, env=dict(os.environ), stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stderr is not None
-    time.sleep(1)
-    for line in process.stderr:
-        if "encoding the pictures" in line:
-            break
-    time.sleep(1)
-    process.send_signal(kind)
-    rest = process.stderr.read()
-    assert process.wait(timeout=60) == (130 if kind is signal.SIGINT else -9)
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "encoding the pictures" in line:
+                break
+        time.sleep(1)
+        process.send_signal(kind)
+        rest = process.stderr.read()
+        assert process.wait(timeout=60) == (130 if kind is signal.SIGINT else -9)
     assert "Traceback" not in rest
     assert run_cli("show", "ball", "--json").stdout == before
     assert recorded(run_cli)[0]["version"] == 1

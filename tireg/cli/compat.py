@@ -43,6 +43,6 @@ def _print_one(found: dict[str, Any]) -> None:
         }
     )
     if len(found["encoders"]) > 1:
-        columns = ["encoder", "verdict", Column("reason"), Column("advice", "what to do")]
+        columns = [Column(k) for k in ("encoder", "verdict", "reason", "advice")]
         out.table(found["encoders"], columns)
     out.hint(found["advice"])

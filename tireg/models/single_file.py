@@ -69,7 +69,8 @@ def _read(path: Path, prefix: str) -> dict[str, torch.Tensor]:
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as opened:
-        return {name: opened.get_tensor(name) for name in opened.keys() if name.startswith(prefix)}
+        names = [name for name in opened.keys() if name.startswith(prefix)]  # noqa: SIM118  no dict
+        return {name: opened.get_tensor(name) for name in names}
 
 
 def _build(encoder: Encoder, weights: dict[str, torch.Tensor], prefix: str, naming: str) -> Any:

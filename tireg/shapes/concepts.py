@@ -43,9 +43,9 @@ TINT_LIMIT = 0.05
 class Concept:
     """One concept. ``noun`` is the class noun that takes the token's place in a baseline.
 
-    ``initializer`` is what to start from: one word, or two for a pair, whose layout has one too. ``color`` and ``second`` are what a ``hue`` or
-    ``pair`` object is coloured with, ``tint`` (turns) what a ``tint`` colours the picture with;
-    ``fill`` is the layout of a pair.
+    ``initializer`` is what to start from: one word, or two for a pair, whose layout has one too.
+    ``color`` and ``second`` are what a ``hue`` or ``pair`` object is coloured with, ``tint``
+    (turns) what a ``tint`` colours the picture with; ``fill`` is the layout of a pair.
     """
 
     name: str

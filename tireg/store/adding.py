@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tireg.domain.scores import Run
 
 GROUP = 300
+# Files that a record speaks of and that need not come along: training pictures are private.
+STAYING_ROLES = ("picture",)
 Collision = Literal["version", "new", "suffix"]
 
 
@@ -152,6 +154,8 @@ def _check_objects(store: Store, stage: Stage, staged: set[Path], part: _Prepare
         if path not in staged and not path.exists():
             if data := part.item.objects.get(file.sha256):
                 stage.add(path, data)
+                continue
+            if file.role in STAYING_ROLES:
                 continue
             raise StoreError(
                 f"the object {file.sha256[:12]} ('{file.name}') of '{part.name}' was not given"

@@ -24,8 +24,8 @@ GOOD = ("exact", "near")
 
 
 def fingerprint_key(fingerprint: Fingerprint) -> str:
-    """Hex sha256 of a fingerprint in canonical JSON; what rows call a base's fingerprint."""
-    return hashlib.sha256(canonical_json(fingerprint.model_dump(mode="json"))).hexdigest()
+    """What rows call a base's fingerprint: its identity, equal on every machine."""
+    return fingerprint.identity
 
 
 def base_key(base: BaseRow, fingerprint_sha: str | None = None) -> str:

@@ -38,7 +38,7 @@ class Digests:
             record=record_sha,
             recipe=part_sha(record.recipe),
             concept=part_sha(record.concept),
-            fingerprint=part_sha(record.base.fingerprint) if record.base else None,
+            fingerprint=_identity(record),
         )
 
 
@@ -47,6 +47,12 @@ def part_sha(part: Part | None) -> str | None:
     if part is None:
         return None
     return hashlib.sha256(canonical_json(part.model_dump(mode="json"))).hexdigest()
+
+
+def _identity(record: Record) -> str | None:
+    """The identity of the base's fingerprint, where the record has one."""
+    fingerprint = record.base.fingerprint if record.base else None
+    return fingerprint.identity if fingerprint else None
 
 
 def family_of(record: Record) -> str | None:

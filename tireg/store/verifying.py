@@ -14,6 +14,7 @@ from typing import Literal
 from sqlite_utils import Database
 
 from tireg.errors import CorruptError
+from tireg.store.adding import STAYING_ROLES
 from tireg.store.core import Store
 from tireg.store.files import TEMPORARY, entries
 from tireg.store.state import document_bytes
@@ -152,13 +153,15 @@ def _objects(
     store: Store, db: Database, report: Report, only: set[str] | None = None
 ) -> Iterator[Problem]:
     rows = db.execute(
-        "SELECT f.sha256, min(f.name), e.name, v.version, max(f.bytes) FROM files f"
+        "SELECT f.sha256, min(f.name), e.name, v.version, max(f.bytes), max(f.role) FROM files f"
         " JOIN versions v ON v.id = f.version_id JOIN embeddings e ON e.id = v.embedding_id"
         " GROUP BY f.sha256 UNION ALL"
-        " SELECT sha256, min(name), 'run ' || substr(run_id, 1, 12), NULL, max(bytes)"
+        " SELECT sha256, min(name), 'run ' || substr(run_id, 1, 12), NULL, max(bytes), ''"
         " FROM run_files GROUP BY sha256"
     ).fetchall()
-    for sha, name, owner, version, size in rows:
+    for sha, name, owner, version, size, role in rows:
+        if role in STAYING_ROLES and not store.objects.path(sha).exists():
+            continue
         owned = owner if version is None else f"{owner}@{version}"
         report.objects += 1
         report.bytes += size

@@ -18,6 +18,7 @@ from tireg.errors import BaseError, EvaluationError
 from tireg.store.home import check_writable
 from tireg.store.registry import Registry
 from tireg.store.rows import Version
+from tireg.workflows.bases import fingerprint_of
 from tireg.workflows.drawing import Loaded, PictureCache
 from tireg.workflows.environment import package_versions
 from tireg.workflows.measuring import Job, make_sheet, measure_samples
@@ -116,12 +117,11 @@ def _open_job(
     if vectors is None:
         raise EvaluationError(f"'{record.name}' has no vectors", hint="tireg verify")
     rows = unpack_vectors(record, objects.read(vectors.sha256))
-    kept = [file for file in record.files if file.role == "picture"]
+    kept = [f for f in record.files if f.role == "picture" and objects.has(f.sha256)]
     references = [_picture(objects.read(file.sha256)) for file in kept]
 
     from tireg.models.bases import dtype_name, open_base
     from tireg.models.encoders import DEFAULT_ENCODER, open_encoder
-    from tireg.models.fingerprint import measure
 
     listen(Event("opening the models", 0, 2, place.id))
     base = open_base(place.folder, device=request.device, dtype=request.dtype)
@@ -129,7 +129,7 @@ def _open_job(
         id=place.id,
         revision=place.revision,
         family=base.family.id,
-        fingerprint=measure(base),
+        fingerprint=fingerprint_of(home, base.folder, base.family),
         license=place.license,
     )
     if request.base is None:

@@ -11,6 +11,7 @@ from tireg.domain.fingerprints import BaseRef
 from tireg.domain.scores import Sampling
 from tireg.errors import ConfigError, InputError
 from tireg.store.registry import Registry
+from tireg.workflows.bases import fingerprint_of
 from tireg.workflows.drawing import Loaded, PictureCache, Wish, draw_wishes
 from tireg.workflows.measuring import fingerprint_hash
 from tireg.workflows.places import find_base
@@ -60,11 +61,14 @@ def generate(request: GenerateRequest, *, home: Path, listen: Listener = silent)
     place = find_base(name, known)
 
     from tireg.models.bases import dtype_name, open_base
-    from tireg.models.fingerprint import measure
 
     listen(Event("opening the base", 0, 1, place.id))
     base = open_base(place.folder, device=request.device, dtype=request.dtype)
-    ref = BaseRef(id=place.id, family=base.family.id, fingerprint=measure(base))
+    ref = BaseRef(
+        id=place.id,
+        family=base.family.id,
+        fingerprint=fingerprint_of(home, base.folder, base.family),
+    )
     listen(Event("opening the base", 1, 1, place.id))
     sampling = _sampling(request, base, dtype_name(base.dtype))
     seeds = range(request.seed, request.seed + request.count)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 def load(pipe: Any, ref: str | Path, *, token: str | None = None) -> str:
     """Load an embedding into ``pipe`` and return the token to type in prompts.
 
-    ``ref`` is a registry reference (``name``, ``name@2``, ``name@best``) or an embedding file
-    of any dialect tireg reads, or a folder that holds one embedding. ``token`` overrides the word to type. Embeddings loaded before
-    stay, and ``pipe`` may be of any family of the catalogue or build on one (image-to-image,
-    inpainting, ControlNet, AnimateDiff); ``tireg.unload(pipe)`` takes all of them out and leaves the pipeline as it was, bit
-    for bit. Raises RefError, FileRefusedError, or BaseError when the pipeline has no encoder
-    for it or of another width.
+    ``ref`` is a registry reference (``name``, ``name@2``, ``name@best``), an embedding file of
+    any dialect tireg reads, or a folder that holds one embedding. ``token`` overrides the word
+    to type. ``pipe`` may be of any family of the catalogue or build on one (image-to-image,
+    inpainting, ControlNet, AnimateDiff). Embeddings loaded before stay; ``tireg.unload(pipe)``
+    takes all of them out and leaves the pipeline as it was, bit for bit. Raises RefError,
+    FileRefusedError, or BaseError when the pipeline has no encoder for it or of another width.
     """
     from tireg.models import bases
 

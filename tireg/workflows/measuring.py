@@ -50,9 +50,10 @@ class Job:
 
 
 def fingerprint_hash(ref: BaseRef) -> str:
-    """One hash for all that identifies a base."""
-    data = ref.fingerprint.model_dump(mode="json") if ref.fingerprint else {"id": ref.id}
-    return hashlib.sha256(canonical_json(data)).hexdigest()
+    """One hash for all that identifies a base, equal on every machine."""
+    if ref.fingerprint is not None:
+        return ref.fingerprint.identity
+    return hashlib.sha256(canonical_json({"id": ref.id})).hexdigest()
 
 
 # Condition, then position of (prompt, seed) in the suite, to a picture.

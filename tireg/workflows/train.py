@@ -21,6 +21,7 @@ from tireg.store.home import check_writable
 from tireg.store.names import check_name
 from tireg.store.registry import Registry
 from tireg.store.rows import BaseRow, Version
+from tireg.workflows.bases import fingerprint_of
 from tireg.workflows.environment import package_versions
 from tireg.workflows.places import Place, find_base
 from tireg.workflows.progress import Event, Listener, Notice, silent
@@ -81,12 +82,11 @@ def train(request: TrainRequest, *, home: Path, listen: Listener = silent) -> Ve
     place = find_base(request.base, known)
 
     from tireg.models.bases import check_new_word, open_base
-    from tireg.models.fingerprint import measure
 
     listen(Event("opening the base", 0, 1, place.id))
     base = open_base(place.folder, device=request.device, dtype=request.dtype)
     check_new_word(base, request.token)
-    fingerprint = measure(base)
+    fingerprint = fingerprint_of(home, base.folder, base.family)
     listen(Event("opening the base", 1, 1, place.id))
     recipe = request.recipe
     if not recipe.resolution:
