@@ -13,7 +13,7 @@ else
 READY :=
 endif
 
-.PHONY: help venv demo test soak lint types floors fresh docs format shapes wheel clean
+.PHONY: help venv demo test peers soak lint types floors fresh docs format shapes wheel clean
 
 help:
 	@echo "make demo    install, then train and score one word on the built-in base"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint types floors fresh    single checks; make format mends what can be mended"
 	@echo "make docs    write docs/commands.md and schemas/ anew"
 	@echo "make shapes  build the built-in base anew (hours)"
+	@echo "make peers   install what tests compare with, where npm is"
 	@echo "make venv wheel clean"
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -35,7 +36,14 @@ venv: .venv/.ready
 demo: $(READY)
 	@$(PY) -m tireg demo
 
-test: lint types floors fresh
+# An independent Hub client, for one test of the loopback Hub; without npm that test is skipped.
+peers:
+	@if command -v npm >/dev/null 2>&1; then \
+	  npm install --silent --no-save --no-package-lock --no-fund --no-audit \
+	    --prefix tests/hubserver @huggingface/hub@2.17.5 || echo "npm could not install the Hub client"; \
+	else echo "npm is not here: the test with the npm client is skipped"; fi
+
+test: lint types floors fresh peers
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 soak: $(READY)

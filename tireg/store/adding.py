@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from tireg.domain.scores import Run
 
 GROUP = 300
-# Files that a record speaks of and that need not come along: training pictures are private.
-STAYING_ROLES = ("picture",)
+# Files that a record speaks of and that need not come along: training pictures are private, and
+# a foreign original may be a pickle, which is never published.
+STAYING_ROLES = ("picture", "original")
 Collision = Literal["version", "new", "suffix"]
 
 
