@@ -57,7 +57,7 @@ def test_without_a_network_the_cache_serves(
     fetched = fetch_base("bob/base")
     connect("http://127.0.0.1:9")
     assert fetch_base("bob/base").folder == fetched.folder
-    with pytest.raises(HubError, match="not on this machine and the Hub cannot be reached"):
+    with pytest.raises(BaseError, match="not on this machine and the Hub cannot be reached"):
         fetch_base("bob/other")
 
 

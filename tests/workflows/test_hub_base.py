@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunProcess
-from tireg.errors import BaseError, HubError
+from tireg.errors import BaseError
 from tireg.hub.fetch import is_repo_id, needed_files
 from tireg.workflows.places import find_base
 
@@ -48,7 +48,7 @@ def test_a_hub_id_that_is_not_here_says_so_at_once(
 ) -> None:
     done = run_process(
         "train", pictures, "--base", "someone/something", "--name", "x", "--token", "<x>",
-        "--init", "cat", "--kind", "object", code=1,
+        "--init", "cat", "--kind", "object", code=2,
     )  # fmt: skip
     assert "someone/something" in done.stderr
     assert "next: " in done.stderr
@@ -94,7 +94,7 @@ def test_names_that_are_no_base_are_refused(tmp_path: Path) -> None:
     file.write_bytes(b"x")
     with pytest.raises(BaseError, match="single file"):
         find_base(str(file))
-    with pytest.raises(HubError, match="not on this machine"):
+    with pytest.raises(BaseError, match="not on this machine"):
         find_base("nobody/nothing")
 
 

@@ -54,6 +54,19 @@ COMMANDS: dict[str, Lazy] = {
     "sync": Lazy("Share", "tireg.cli.sync:sync", "Keep the registry and the Hub in step."),
     "remote": Lazy("Share", "tireg.cli.remote:remote", "Name places on the Hub for sync."),
     "rm": Lazy("Care", "tireg.cli.care:rm", "Take a word out of the registry."),
+    "restore": Lazy("Care", "tireg.cli.care:restore", "Bring back what rm took out."),
+    "tag": Lazy("Care", "tireg.cli.care:tag", "Give a word tags, or take them away."),
+    "alias": Lazy("Care", "tireg.cli.care:alias", "Let a name such as best mean one version."),
+    "note": Lazy("Care", "tireg.cli.care:note", "Write down something about a word."),
+    "rename": Lazy("Care", "tireg.cli.care:rename", "Give a word another name."),
+    "history": Lazy("Care", "tireg.cli.care:history", "Say who changed what, and when."),
+    "diff": Lazy("Care", "tireg.cli.care:diff", "Show where two versions differ."),
+    "stats": Lazy("Care", "tireg.cli.care:stats", "Count what is in the registry."),
+    "lookup": Lazy("Care", "tireg.cli.care:lookup", "Find the word a hash belongs to."),
+    "dedupe": Lazy("Care", "tireg.cli.care:dedupe", "Throw away what is here twice."),
+    "gc": Lazy("Care", "tireg.cli.care:gc", "Empty the trash for good."),
+    "verify": Lazy("Care", "tireg.cli.care:verify", "Check every file against its hash."),
+    "doctor": Lazy("Care", "tireg.cli.care:doctor", "Explain what is wrong and repair it."),
 }
 
 

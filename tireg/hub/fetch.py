@@ -55,7 +55,7 @@ def fetch_base(repo: str, revision: str | None = None) -> FetchedBase:
         except Exception as error:
             _explain(repo, revision, error, endpoint, token is not None)
             if cached is None:
-                raise HubError(
+                raise BaseError(
                     f"'{repo}' is not on this machine and the Hub cannot be reached",
                     hint="go online once, or give a local folder: --base FOLDER",
                 ) from error

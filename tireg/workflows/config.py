@@ -26,7 +26,10 @@ def read_config(home: Path) -> dict[str, dict[str, Any]]:
     try:
         data = tomllib.loads(raw.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"'{path}' is not valid TOML: {error}") from error
+        raise ConfigError(
+            f"'{path}' is not valid TOML: {error}",
+            hint="a section like [train], then lines like steps = 300",
+        ) from error
     for name, section in data.items():
         if not isinstance(section, dict):
             raise ConfigError(

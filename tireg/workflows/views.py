@@ -13,23 +13,46 @@ if TYPE_CHECKING:
     from tireg.store.rows import About, Version
 
 
-def list_embeddings(home: Path) -> list[dict[str, Any]]:
-    """Every embedding version in the registry, by name and number; light."""
+PAGE = 50
+
+
+def list_embeddings(home: Path, *, everything: bool = False) -> dict[str, Any]:
+    """The embeddings outside the trash, newest first, each by its newest version; light.
+
+    ``rows`` is one page of 50 unless ``everything`` is asked for; ``total`` counts them all.
+    """
+    with Registry.open(home, create=False) as registry:
+        found = registry.list(limit=None if everything else PAGE)
+        total = registry.count() if len(found) == PAGE and not everything else len(found)
+    rows = [
+        {
+            "name": row.name,
+            "version": row.version,
+            "token": row.token,
+            "kind": row.kind,
+            "vectors": row.vectors,
+            "tensor_hash": row.tensor_hash,
+            "base": row.base,
+            "family": row.family,
+            "created": row.created,
+            "scores": dict(row.scores),
+        }
+        for row in found
+    ]
+    return {"rows": rows, "total": total}
+
+
+def list_trash(home: Path) -> list[dict[str, Any]]:
+    """Every version in the trash, the last thrown away first."""
     with Registry.open(home, create=False) as registry:
         return [
             {
-                "name": row.name,
-                "version": row.version,
-                "token": row.token,
-                "kind": row.kind,
-                "vectors": row.vectors,
-                "tensor_hash": row.tensor_hash,
-                "base": row.base,
-                "family": row.family,
-                "created": row.created,
-                "scores": dict(row.scores),
+                "name": version.name,
+                "version": version.version,
+                "tensor_hash": version.tensor_hash,
+                "trashed": version.trashed,
             }
-            for row in registry.list()
+            for version in registry.trash()
         ]
 
 
