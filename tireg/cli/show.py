@@ -76,7 +76,7 @@ def _training(training: dict[str, Any]) -> str:
     if not training:
         return ""
     return (
-        f"{training['steps']} steps, {training['samples']} samples, {training['seconds']} s "
+        f"{training['steps']} steps, {training['samples']} samples, {training['seconds']:.1f} s "
         f"on {training['device']} {training['dtype']}"
     )
 

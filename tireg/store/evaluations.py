@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
-from tireg.errors import CorruptError, RefError
+from tireg.errors import RefError
 from tireg.store.core import Store
+from tireg.store.finding import proven_bytes
 
 if TYPE_CHECKING:
     from tireg.domain.scores import Run
@@ -53,14 +53,4 @@ def _read(store: Store, run_id: str, sha: str) -> Run:
 
 
 def _bytes(store: Store, run_id: str, sha: str) -> bytes:
-    path = store.run_path(run_id)
-    try:
-        with store.reading():
-            raw = path.read_bytes()
-    except CorruptError as error:
-        raise CorruptError(
-            f"the run {run_id[:12]} is missing from '{path}'", hint="tireg verify"
-        ) from error
-    if hashlib.sha256(raw).hexdigest() != sha:
-        raise CorruptError(f"the run {run_id[:12]} at '{path}' has changed", hint="tireg verify")
-    return raw
+    return proven_bytes(store, store.run_path(run_id), sha, what=f"the run {run_id[:12]}")

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import re
 import unicodedata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlite_utils import Database
@@ -100,16 +101,18 @@ def read_record(store: Store, sha: str, *, about: str) -> Record:
 
 def record_bytes(store: Store, sha: str, *, about: str) -> bytes:
     """The record file's JSON, proven by its hash."""
-    path = store.record_path(sha)
+    return proven_bytes(store, store.record_path(sha), sha, what=f"the record of '{about}'")
+
+
+def proven_bytes(store: Store, path: Path, sha: str, *, what: str) -> bytes:
+    """A file's bytes; CorruptError where it is gone or its hash is another."""
     try:
         with store.reading():
             raw = path.read_bytes()
     except CorruptError as error:
-        raise CorruptError(
-            f"the record of '{about}' is missing from '{path}'", hint="tireg verify"
-        ) from error
+        raise CorruptError(f"{what} is missing from '{path}'", hint="tireg verify") from error
     if hashlib.sha256(raw).hexdigest() != sha:
-        raise CorruptError(f"the record of '{about}' at '{path}' has changed", hint="tireg verify")
+        raise CorruptError(f"{what} at '{path}' has changed", hint="tireg verify")
     return raw
 
 

@@ -231,7 +231,8 @@ def _record(
     training = Training(
         steps=recipe.steps,
         samples=recipe.steps * recipe.batch,
-        seconds=round(last.seconds, 2),
+        # To the microsecond: two quick runs of one recipe are two versions, not one record.
+        seconds=round(last.seconds, 6),
         device=str(base.device),
         dtype=dtype_name(base.dtype),
         threads=_threads(),
