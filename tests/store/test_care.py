@@ -14,6 +14,7 @@ from tests.store.compare import assert_rebuilds
 from tireg.errors import CorruptError, RefError
 from tireg.store.adding import Item
 from tireg.store.doctor import examine, repair
+from tireg.store.files import remove
 from tireg.store.registry import Registry
 
 
@@ -207,3 +208,27 @@ def test_a_hostile_journal_touches_nothing_outside(filled: Registry, tmp_path: P
     )
     filled.tag("n0", ["after"])
     assert victim.read_text() == "precious"
+
+
+def test_a_writer_that_ends_leaves_the_journal_of_the_next_one(
+    filled: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tireg.store import core
+
+    other = filled.home / f"journal-{'a' * 16}.json"
+    seen: list[Path] = []
+
+    def next_writer_began(path: Path) -> bool:
+        # The lock is free from the commit on: here the next writer has taken it.
+        if path.name.startswith("journal") and not seen:
+            seen.append(path)
+            other.write_text('{"format_version": 1, "documents": [], "files": []}')
+        return remove(path)
+
+    monkeypatch.setattr(core, "remove", next_writer_began)
+    filled.tag("n0", ["after"])
+    assert seen[0] != other
+    assert not seen[0].exists()
+    assert other.exists()
+    filled.tag("n0", ["later"])
+    assert not other.exists()

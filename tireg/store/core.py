@@ -3,15 +3,18 @@
 A change is: files staged (written under temporary names, outside the lock), then one
 ``db.atomic()`` in which rows change, everything staged is forced to the disk and renamed into
 place, the state files of the embeddings concerned among them, and the transaction commits.
-Before the first rename ``journal.json`` names everything that is about to appear. A process
-that is killed between there and the commit leaves the journal behind, and the next writer
-puts the files back to what the database says. So the outcome is always nothing or everything.
+Before the first rename a journal (``journal-*.json``) names everything that is about to appear.
+A process that is killed between there and the commit leaves its journal behind, and the next
+writer puts the files back to what the database says. So the outcome is always nothing or
+everything. A journal is removed after the commit, when another writer may hold the lock and
+have written its own: so each has a name of its own.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,10 +25,10 @@ from sqlite_utils import Database
 from tireg.errors import StoreError, TiregError
 from tireg.store.database import FILE
 from tireg.store.faults import translated
-from tireg.store.files import Stage, remove, sync_paths
+from tireg.store.files import Stage, entries, remove, sync_paths
 from tireg.store.objects import Objects
 
-JOURNAL = "journal.json"
+JOURNAL = re.compile(r"journal(-[0-9a-f]{16})?\.json")
 # What a journal may speak of; anything else in one is not ours and is left alone.
 DOCUMENT = re.compile(r"state/[0-9]+\.json|(bases|verdicts)/[0-9a-f]{64}\.json")
 FILE_NAME = re.compile(r"objects/[0-9a-f]{2}/[0-9a-f]{62}|(records|runs)/[0-9a-f]{64}\.json")
@@ -74,7 +77,7 @@ class Store:
                 except BaseException:
                     self._undo()
                     raise
-                remove(self.home / JOURNAL)
+                remove(change.journal)
         finally:
             stage.discard()
 
@@ -88,8 +91,7 @@ class Store:
 
     def recover(self) -> bool:
         """Put right what a killed process left behind; whether there was anything."""
-        journal = self.home / JOURNAL
-        if not self.writable or not journal.exists():
+        if not self.writable or not journals(self.home):
             return False
         with translated(self.home), self.db.atomic():
             self.lock()
@@ -130,6 +132,7 @@ class Change:
         self.store = store
         self.db = store.db
         self.stage = stage
+        self.journal = store.home / f"journal-{secrets.token_hex(8)}.json"
         self.at = now()
         self.dropped: list[Path] = []
         self._touched: dict[str, None] = {}
@@ -184,21 +187,30 @@ class Change:
             "documents": list(self._touched),
             "files": [t.relative_to(home).as_posix() for t in new],
         }
-        (home / JOURNAL).write_text(json.dumps(journal))
-        self.stage.sync(home / JOURNAL, home)
+        self.journal.write_text(json.dumps(journal))
+        self.stage.sync(self.journal, home)
         self.stage.place()
         removed = [path for path in (*gone, *self.dropped) if remove(path)]
         sync_paths(sorted({path.parent for path in removed}))
 
 
-def roll_back(store: Store) -> None:
-    """Undo the files of a change that was never committed; the caller holds the write lock.
+def journals(home: Path) -> list[Path]:
+    """The journals of changes under way or cut off."""
+    return sorted(home / entry.name for entry in entries(home) if JOURNAL.fullmatch(entry.name))
 
-    If the change had been committed after all, this finds everything in order.
+
+def roll_back(store: Store) -> None:
+    """Undo the files of changes that were never committed; the caller holds the write lock.
+
+    A change that had been committed after all is found to be in order.
     """
+    for journal in journals(store.home):
+        _roll_back(store, journal)
+
+
+def _roll_back(store: Store, journal: Path) -> None:
     from tireg.store.state import document_bytes
 
-    journal = store.home / JOURNAL
     try:
         entry = json.loads(journal.read_text())
         documents = [n for n in entry["documents"] if DOCUMENT.fullmatch(n)]

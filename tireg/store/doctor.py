@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tireg.errors import TiregError
 from tireg.store import database
-from tireg.store.core import JOURNAL, Store
+from tireg.store.core import Store, journals
 from tireg.store.faults import translated
 from tireg.store.insert import refresh_embedding, refresh_headlines
 from tireg.store.verifying import Problem, Report, document_names, verify
@@ -47,7 +47,7 @@ def repair(home: Path) -> Repaired:
     store = Store(home, db, writable=True)
     done = []
     try:
-        if (home / JOURNAL).exists() and store.recover():
+        if journals(home) and store.recover():
             done.append("undid what a killed process had begun")
         stale = [p for p in verify(store).problems if p.trouble == "stale"]
         files = [p.about for p in stale if p.about != "words"]

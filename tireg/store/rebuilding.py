@@ -20,9 +20,9 @@ from tireg.domain.scores import Run
 from tireg.errors import CorruptError, TiregError
 from tireg.store import database
 from tireg.store.bases import insert_base, insert_verdict
-from tireg.store.core import JOURNAL, Store, now, who
+from tireg.store.core import Store, journals, now, who
 from tireg.store.faults import is_busy, translated
-from tireg.store.files import sync_paths
+from tireg.store.files import remove, sync_paths
 from tireg.store.insert import (
     Digests,
     insert_run,
@@ -74,7 +74,8 @@ def rebuild(home: Path) -> Rebuilt:
                 db.close()
             result.kept = _set_aside(home)
             new.rename(home / database.FILE)
-            (home / JOURNAL).unlink(missing_ok=True)
+            for journal in journals(home):
+                remove(journal)
             sync_paths([home / database.FILE, home])
         finally:
             for end in ("", "-wal", "-shm"):
