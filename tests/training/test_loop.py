@@ -13,9 +13,10 @@ from tireg.domain.recipes import Recipe, make_recipe
 from tireg.errors import RecipeError, TrainingFailedError
 from tireg.models import bases
 from tireg.models.conditioning import Conditioning
+from tireg.training.data import Batch, Data, draw_batch, encode_pictures
 from tireg.training.images import find_pictures, load_photos, to_tensor
 from tireg.training.loop import Run, learn
-from tireg.training.objective import Batch, Objective, draw_batch, encode_latents
+from tireg.training.objective import Objective
 from tireg.training.optimisers import rate_at
 from tireg.training.rows import start_rows, words_norm
 
@@ -33,12 +34,11 @@ def start(folder: Path, pictures: Path, **knobs: Any) -> Run:
         rows[key] = begin.numpy()
         scales[key] = words_norm(encoder.tokenizer, tables[key])
     wrappers = bases.load(base.pipe, {"<x>": rows})
-    objective = Objective(
-        base, Conditioning(base, PROMPTS, "<x>", SIDE), snr_gamma=recipe.snr_gamma
-    )
+    objective = Objective(base, Conditioning(base, PROMPTS, "<x>"), snr_gamma=recipe.snr_gamma)
     photos = load_photos(find_pictures([pictures]))
-    latents = encode_latents(base, to_tensor(photos, SIDE))
-    return Run(base, objective, latents, len(PROMPTS), recipe, wrappers, scales)
+    prompts = torch.arange(len(PROMPTS))
+    bucket = encode_pictures(base, to_tensor(photos, SIDE), [prompts] * len(photos))
+    return Run(base, objective, Data((bucket,)), recipe, wrappers, scales)
 
 
 def weights(base: bases.Base) -> dict[str, torch.Tensor]:
@@ -97,7 +97,7 @@ def test_a_norm_limit_holds(tiny_sd1: Path, pictures: Path) -> None:
 def test_the_gradient_is_that_of_a_full_matrix_bit_for_bit(tiny_sd1: Path, pictures: Path) -> None:
     """A plain implementation: resize the table, train all of it, look at the new rows."""
     run = start(tiny_sd1, pictures, snr_gamma=0.0)
-    batch = draw_batch(run.latents, 2, len(PROMPTS), 1000, torch.Generator().manual_seed(5))
+    batch = draw_batch(run.data, 2, 1000, torch.Generator().manual_seed(5))
     loss = run.objective(batch).mean()
     loss.backward()  # type: ignore[no-untyped-call]
     ours = run.wrappers["clip_l"].rows.grad
@@ -122,7 +122,7 @@ def full_matrix_gradient(folder: Path, run: Run, batch: Batch) -> tuple[torch.Te
     with torch.no_grad():
         table[-len(rows) :] = rows
     table.requires_grad_(True)
-    prompts = [PROMPTS[i].replace("<x>", " ".join(names)) for i in batch.templates.tolist()]
+    prompts = [PROMPTS[i].replace("<x>", " ".join(names)) for i in batch.prompts.tolist()]
     ids = pipe.tokenizer(
         prompts, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
     ).input_ids
@@ -147,7 +147,7 @@ def test_min_snr_weights_are_those_of_the_paper(tiny_sd1: Path, tiny_sd2: Path) 
             for key, e in base.encoders.items()
         }
         bases.load(base.pipe, {"<x>": rows}, family=base.family)
-        objective = Objective(base, Conditioning(base, ["a <x>"], "<x>", SIDE), snr_gamma=5.0)
+        objective = Objective(base, Conditioning(base, ["a <x>"], "<x>"), snr_gamma=5.0)
         alphas = objective.noising.alphas_cumprod
         for t in (0, 300, 999):
             snr = float(alphas[t] / (1 - alphas[t]))
@@ -176,7 +176,7 @@ def test_a_run_that_becomes_infinite_is_an_error(tiny_sd1: Path, pictures: Path)
 
 def test_timesteps_are_one_from_each_part(tiny_sd1: Path, pictures: Path) -> None:
     run = start(tiny_sd1, pictures)
-    times = draw_batch(run.latents, 8, 2, 1000, torch.Generator().manual_seed(0)).timesteps
+    times = draw_batch(run.data, 8, 1000, torch.Generator().manual_seed(0)).timesteps
     assert [int(t) // 125 for t in times] == list(range(8))
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tireg.domain.model import Document, first_problem
 from tireg.errors import RecipeError
 
-Method = Literal["classic", "directional"]
+Method = Literal["classic", "directional", "cross"]
 Schedule = Literal["constant", "linear", "cosine"]
 
 
@@ -20,27 +20,58 @@ class Recipe(Document):
     method: Method = Field(
         default="classic",
         description="classic: free vectors, AdamW (Gal et al., 2022). directional: fixed norm, "
-        "Riemannian step, von Mises-Fisher prior (DTI, 2025).",
+        "Riemannian step, von Mises-Fisher prior (DTI, 2025). cross: classic from the text "
+        "encoder's own output, held near it (cross initialisation, Pang et al., 2024).",
     )
-    init: str = Field(default="", description="Words to start from; empty: the class noun.")
+    init: str = Field(
+        default="",
+        description="Words to start from; 'auto': chosen by the pictures; 'random': at the length "
+        "of words in use; empty: the class noun.",
+    )
+    init_from: str = Field(
+        default="", description="Embedding to start from: a reference or a file; beats init."
+    )
     vectors: int = Field(default=2, ge=1, le=64, description="Rows behind the token.")
-    steps: int = Field(default=300, ge=1, le=1_000_000, description="Optimiser steps.")
+    steps: int | Literal["auto"] = Field(
+        default="auto",
+        description="Optimiser steps; auto: stop on evidence, at most max_steps, keep the best.",
+    )
+    max_steps: int = Field(
+        default=300, ge=1, le=1_000_000, description="auto: the most steps, and the schedule's end."
+    )
     batch: int = Field(default=4, ge=1, le=1024, description="Pictures per step.")
+    accumulate: int = Field(
+        default=1, ge=1, le=1024, description="Passes a step is split into, to save memory."
+    )
     learning_rate: float = Field(
         default=0.1,
         gt=0,
         le=10,
-        description="Step size as a share of the mean row norm of words in use.",
+        description="Step size, in the unit that rate_unit names.",
+    )
+    rate_unit: Literal["words", "absolute"] = Field(
+        default="words",
+        description="words: a row's largest move in a step as a share of the mean row norm of "
+        "words in use. absolute: as other trainers count, per coordinate.",
     )
     schedule: Schedule = Field(default="linear", description="How the rate falls.")
     final_rate: float = Field(
         default=0.05, ge=0, le=1, description="Rate at the end, as a share of the start."
     )
     warmup: int = Field(default=0, ge=0, description="Steps over which the rate rises from 0.")
+    weight_decay: float = Field(
+        default=0.0, ge=0, le=1, description="classic: AdamW's pull towards zero."
+    )
     prior: float = Field(
         default=1e-4,
         ge=0,
         description="directional: weight of the pull to the initial direction (kappa).",
+    )
+    anchor: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of the squared distance to the start, in mean row norms of words in "
+        "use (the regulariser of cross initialisation).",
     )
     average_last: float = Field(
         default=0.25, ge=0, le=1, description="Share of the steps whose rows are averaged."
@@ -48,18 +79,54 @@ class Recipe(Document):
     norm_limit: float = Field(
         default=0.0,
         ge=0,
-        description="classic: longest row, in mean row norms of words in use; 0: no limit.",
+        description="Longest row, in mean row norms of words in use; 0: no limit.",
+    )
+    norm_limit_end: float = Field(
+        default=0.0, ge=0, description="Limit at the last step, reached in a line; 0: norm_limit."
     )
     snr_gamma: float = Field(
         default=5.0,
         ge=0,
         description="Weigh timesteps by min(SNR, gamma) (Hang et al., 2023); 0: all alike.",
     )
+    timesteps: Literal["stratified", "uniform"] = Field(
+        default="stratified",
+        description="stratified: one from each equal part of the schedule in every step.",
+    )
+    paired_noise: bool = Field(
+        default=False, description="Noise in opposite pairs, whose mean is zero."
+    )
     resolution: int = Field(
         default=0, ge=0, le=4096, description="Side in pixels; 0: the family's own."
     )
+    buckets: bool = Field(
+        default=False, description="Keep each picture's shape, in buckets of about equal area."
+    )
+    crops: int = Field(
+        default=1, ge=1, le=64, description="1: the middle of a picture; more: random crops of it."
+    )
     flip: bool = Field(default=False, description="Also train on mirrored pictures.")
+    masks: bool = Field(default=True, description="Use masks where the concept has them.")
+    captions: bool = Field(default=True, description="Use captions where the concept has them.")
     seed: int = Field(default=0, ge=0, lt=2**63, description="Of every random choice.")
+
+    @field_validator("steps")
+    @classmethod
+    def _positive(cls, steps: int | str) -> int | str:
+        if isinstance(steps, int) and not 1 <= steps <= 1_000_000:
+            raise ValueError("steps are 1 to 1,000,000, or auto")
+        return steps
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.method == "directional" and self.rate_unit == "absolute":
+            raise ValueError("the directional method has an angle for its rate, not absolute steps")
+        return self
+
+    @property
+    def last_step(self) -> int:
+        """The most steps there will be: ``steps``, or ``max_steps`` where it is auto."""
+        return self.max_steps if self.steps == "auto" else self.steps
 
 
 def make_recipe(values: dict[str, Any], *, name: str = "the recipe") -> Recipe:

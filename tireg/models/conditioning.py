@@ -15,14 +15,12 @@ from tireg.models.bases import Base
 class Conditioning:
     """Prompts of one training run, tokenised once; encoded anew as the rows change.
 
-    ``prompts`` are T texts that hold the token; ``side`` is the picture's in pixels (SDXL is told
-    it). Calling it with indices [b] gives the keyword
-    arguments of the denoiser for those prompts.
+    ``prompts`` are T texts that hold the token. Calling it with indices [b] and the pictures'
+    (height, width) in pixels gives the keyword arguments of the denoiser for those prompts.
     """
 
-    def __init__(self, base: Base, prompts: Sequence[str], token: str, side: int) -> None:
+    def __init__(self, base: Base, prompts: Sequence[str], token: str) -> None:
         self.base = base
-        self.side = float(side)
         self.ids: dict[str, torch.Tensor] = {}
         for key, encoder in base.encoders.items():
             tokenizer = getattr(base.pipe, encoder.tokenizer_component)
@@ -51,13 +49,13 @@ class Conditioning:
                     hint="use fewer --vectors or shorter templates",
                 )
 
-    def __call__(self, index: torch.Tensor) -> dict[str, Any]:
+    def __call__(self, index: torch.Tensor, size: tuple[int, int]) -> dict[str, Any]:
         """Keyword arguments for the denoiser: states [b, length, width] and more."""
         kind = self.base.family.pipeline
         if kind == "StableDiffusionPipeline":
             return {"encoder_hidden_states": self._states(index)}
         if kind == "StableDiffusionXLPipeline":
-            return self._xl(index)
+            return self._xl(index, size)
         raise BaseError(f"training for {kind} is not supported", hint="tireg bases")
 
     def _states(self, index: torch.Tensor) -> torch.Tensor:
@@ -65,7 +63,7 @@ class Conditioning:
         states: torch.Tensor = encoder.model(self.ids[encoder.key][index])[0]
         return states.to(self.base.dtype)
 
-    def _xl(self, index: torch.Tensor) -> dict[str, Any]:
+    def _xl(self, index: torch.Tensor, size: tuple[int, int]) -> dict[str, Any]:
         """SDXL: last but one hidden states of both encoders side by side, pooled of the second."""
         states = []
         pooled = torch.empty(0)
@@ -73,8 +71,9 @@ class Conditioning:
             out = encoder.model(self.ids[key][index], output_hidden_states=True)
             states.append(out.hidden_states[-2])
             pooled = out[0]
-        side = self.side
-        times = torch.tensor([[side, side, 0.0, 0.0, side, side]] * len(index))
+        # The pictures are told to be uncropped and of their own size: what is asked for later.
+        height, width = map(float, size)
+        times = torch.tensor([[height, width, 0.0, 0.0, height, width]] * len(index))
         added = {
             "text_embeds": pooled.to(self.base.dtype),
             "time_ids": times.to(self.base.device, self.base.dtype),

@@ -13,8 +13,9 @@ from tireg.domain.recipes import Recipe
 from tireg.errors import TrainingFailedError
 from tireg.models.bases import Base
 from tireg.models.tokens import TokenRows
-from tireg.training.objective import Batch, Latents, Objective, draw_batch
-from tireg.training.optimisers import make_optimiser, rate_at
+from tireg.training.data import Batch, Data, draw_batch
+from tireg.training.objective import Objective
+from tireg.training.optimisers import limit_norms, make_optimiser, rate_at
 
 VALIDATION_SAMPLES = 16
 POINTS = 20
@@ -38,8 +39,7 @@ class Run:
 
     base: Base
     objective: Objective
-    latents: Latents
-    templates: int
+    data: Data
     recipe: Recipe
     wrappers: dict[str, TokenRows]
     scales: dict[str, float]
@@ -69,30 +69,36 @@ def learn(run: Run) -> Iterator[Progress]:
         key: make_optimiser(recipe, wrapper.rows, run.scales[key])
         for key, wrapper in run.wrappers.items()
     }
-    every = max(1, math.ceil(recipe.steps / POINTS))
-    tail = recipe.steps - max(1, round(recipe.steps * recipe.average_last))
+    every = max(1, math.ceil(recipe.last_step / POINTS))
+    tail = recipe.last_step - max(1, round(recipe.last_step * recipe.average_last))
     total = torch.zeros((), device=run.base.device)
     sums = {key: torch.zeros_like(w.rows) for key, w in run.wrappers.items()}
     start = validate(run, fixed)
     yield moment(run, 0, start, start, began)
-    for step in range(recipe.steps):
+    for step in range(recipe.last_step):
         batch = draw_batch(
-            run.latents, recipe.batch, run.templates, run.objective.timesteps, generator
+            run.data,
+            recipe.batch,
+            run.objective.timesteps,
+            generator,
+            stratified=recipe.timesteps == "stratified",
+            paired=recipe.paired_noise,
         )
         loss = run.objective(batch).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         if step == 0:
             check_gradient(run)
-        for mover in movers.values():
+        for key, mover in movers.items():
             mover.step(rate_at(recipe, step))
+            limit_norms(recipe, run.wrappers[key].rows, run.scales[key], step)
         total += loss.detach()
         if step >= tail:
             for key, wrapper in run.wrappers.items():
                 sums[key] += wrapper.rows.detach()
         done = step + 1
-        if done == recipe.steps:
+        if done == recipe.last_step:
             settle(run, sums, done - tail)
-        if done % every == 0 or done == recipe.steps:
+        if done % every == 0 or done == recipe.last_step:
             steps = (done - 1) % every + 1
             mean = float(total) / steps
             total.zero_()
@@ -113,9 +119,7 @@ def settle(run: Run, sums: dict[str, torch.Tensor], count: int) -> None:
 def fixed_batch(run: Run) -> Batch:
     """The same sixteen samples for every validation of every run with these pictures."""
     generator = torch.Generator().manual_seed(20_240_901)
-    return draw_batch(
-        run.latents, VALIDATION_SAMPLES, run.templates, run.objective.timesteps, generator
-    )
+    return draw_batch(run.data, VALIDATION_SAMPLES, run.objective.timesteps, generator)
 
 
 @torch.no_grad()
@@ -123,11 +127,7 @@ def validate(run: Run, fixed: Batch) -> float:
     """Mean loss on the fixed batch, in pieces of the recipe's batch size."""
     losses = []
     for start in range(0, VALIDATION_SAMPLES, run.recipe.batch):
-        part = slice(start, start + run.recipe.batch)
-        piece = Batch(
-            fixed.latents[part], fixed.noise[part], fixed.timesteps[part], fixed.templates[part]
-        )
-        losses.append(run.objective(piece))
+        losses.append(run.objective(fixed.part(start, start + run.recipe.batch)))
     return float(torch.cat(losses).mean())
 
 

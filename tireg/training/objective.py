@@ -1,55 +1,15 @@
-"""The denoising loss: latents encoded once, noise added, the base asked to undo it."""
+"""The denoising loss: noise is added to latents, the base is asked to undo it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn import functional
 
-from tireg.errors import ConfigError
 from tireg.models.bases import Base
 from tireg.models.conditioning import Conditioning
-
-
-@dataclass(frozen=True)
-class Latents:
-    """Cached VAE posteriors of n pictures: mean and std, [n, channels, h, w], scaled."""
-
-    mean: torch.Tensor
-    std: torch.Tensor
-
-    def sample(self, index: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Latents of the pictures ``index`` [b], drawn from their posteriors with ``noise``."""
-        return self.mean[index] + self.std[index] * noise
-
-
-@torch.inference_mode()
-def encode_latents(base: Base, pictures: torch.Tensor) -> Latents:
-    """Encode pictures [n, 3, side, side] in -1 … 1, one at a time, scaled as the base expects."""
-    vae = base.pipe.vae
-    scale = float(vae.config.scaling_factor)
-    shift = float(getattr(vae.config, "shift_factor", None) or 0.0)
-    means, stds = [], []
-    for picture in pictures:
-        posterior = vae.encode(picture[None].to(base.device, base.dtype)).latent_dist
-        means.append((posterior.mean.float() - shift) * scale)
-        stds.append(posterior.std.float() * scale)
-    mean, std = torch.cat(means), torch.cat(stds)
-    if not (mean.isfinite().all() and std.isfinite().all()):
-        raise ConfigError("the base's VAE gave values that are not finite", hint="--dtype fp32")
-    return Latents(mean.clone(), std.clone())
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one step sees: latents and noise [b, c, h, w], timesteps [b], template index [b]."""
-
-    latents: torch.Tensor
-    noise: torch.Tensor
-    timesteps: torch.Tensor
-    templates: torch.Tensor
+from tireg.training.data import Batch
 
 
 class Objective:
@@ -68,12 +28,12 @@ class Objective:
     def __call__(self, batch: Batch) -> torch.Tensor:
         """Weighted squared error per sample, fp32 [b]; differentiable in the learned rows."""
         noisy = self.noising.add_noise(batch.latents, batch.noise, batch.timesteps)
-        condition = self.conditioning(batch.templates)
+        condition = self.conditioning(batch.prompts, batch.size)
         predicted = self.denoiser(
             noisy.to(self.base.dtype), batch.timesteps, return_dict=False, **condition
         )[0]
         error = functional.mse_loss(predicted.float(), self._target(batch), reduction="none")
-        return error.mean(dim=(1, 2, 3)) * self.weights[batch.timesteps]
+        return masked_mean(error, batch.masks) * self.weights[batch.timesteps]
 
     def _weights(self, gamma: float) -> torch.Tensor:
         """Weight of each timestep [T]: 1, or min-SNR-gamma (Hang et al., 2023, section 3.4).
@@ -98,22 +58,12 @@ class Objective:
         return batch.latents if kind == "sample" else batch.noise
 
 
-def draw_batch(
-    latents: Latents, size: int, templates: int, timesteps: int, generator: torch.Generator
-) -> Batch:
-    """A random batch. Timesteps are stratified: one from each of ``size`` equal parts.
+def masked_mean(error: torch.Tensor, masks: torch.Tensor | None) -> torch.Tensor:
+    """Mean of ``error`` [b, c, h, w] per sample, fp32 [b]; under ``masks`` [b, 1, h, w] if given.
 
-    Every random number comes from ``generator`` on the CPU, so that a run is the same on
-    every device up to arithmetic.
+    A mask's weights are normalised to sum 1, so that a small concept counts as much as a large.
     """
-    device = latents.mean.device
-    index = torch.randint(len(latents.mean), (size,), generator=generator)
-    template = torch.randint(templates, (size,), generator=generator)
-    part = (torch.arange(size) + torch.rand(size, generator=generator)) / size
-    times = (part * timesteps).long().clamp(max=timesteps - 1)
-    shape = (size, *latents.mean.shape[1:])
-    posterior = torch.randn(shape, generator=generator).to(device)
-    noise = torch.randn(shape, generator=generator).to(device)
-    return Batch(
-        latents.sample(index.to(device), posterior), noise, times.to(device), template.to(device)
-    )
+    if masks is None:
+        return error.mean(dim=(1, 2, 3))
+    weights = masks.expand_as(error)
+    return (error * weights).sum(dim=(1, 2, 3)) / weights.sum(dim=(1, 2, 3)).clamp(min=1e-6)

@@ -20,29 +20,50 @@ class Optimiser(Protocol):
     def step(self, rate: float) -> None:
         """One step at relative ``rate``; reads and clears the gradient."""
 
+    def state(self) -> dict[str, torch.Tensor]:
+        """What to save besides the rows; empty before the first step."""
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on from a saved state."""
+
 
 class Classic:
-    """AdamW without weight decay on free rows (Gal et al., 2022; Loshchilov & Hutter, 2019).
+    """AdamW on free rows (Gal et al., 2022; Loshchilov & Hutter, 2019).
 
     Adam moves a coordinate by at most about its rate, so a row of width d by rate x sqrt(d):
-    the relative rate is converted with that. With ``limit`` > 0 longer rows are shortened to it.
+    a rate in words' lengths is converted with that. ``anchor`` pulls rows to where they began
+    by the gradient of anchor x squared distance (the regulariser of cross initialisation, Pang
+    et al., 2024), distances in words' lengths.
     """
 
-    def __init__(self, rows: torch.nn.Parameter, scale: float, limit: float) -> None:
+    def __init__(self, rows: torch.nn.Parameter, scale: float, recipe: Recipe) -> None:
         self.rows = rows
-        self.unit = scale / math.sqrt(rows.shape[1])
-        self.limit = limit * scale
-        self.adam = torch.optim.AdamW([rows], lr=self.unit, weight_decay=0.0)
+        self.unit = 1.0
+        if recipe.rate_unit == "words":
+            self.unit = scale / math.sqrt(rows.shape[1])
+        self.pull = 2 * recipe.anchor / scale**2
+        self.begin = rows.detach().clone()
+        self.adam = torch.optim.AdamW([rows], lr=self.unit, weight_decay=recipe.weight_decay)
 
     def step(self, rate: float) -> None:
         """One AdamW step; see the class."""
+        if self.pull and self.rows.grad is not None:
+            self.rows.grad += self.pull * (self.rows.detach() - self.begin)
         self.adam.param_groups[0]["lr"] = rate * self.unit
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
-        if self.limit > 0:
-            with torch.no_grad():
-                norms = self.rows.norm(dim=-1, keepdim=True)
-                self.rows.mul_((self.limit / norms.clamp(min=1e-12)).clamp(max=1.0))
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What a later run needs to go on as if it had not stopped, besides the rows."""
+        return {k: v.detach().clone() for k, v in self.adam.state[self.rows].items()}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Take up the state that :meth:`state` gave."""
+        self.adam.state[self.rows] = {
+            # Adam counts its steps on the CPU, wherever the rows are.
+            k: v.clone() if k == "step" else v.to(self.rows.device, copy=True)
+            for k, v in state.items()
+        }
 
 
 class Directional:
@@ -85,6 +106,17 @@ class Directional:
         self.rows.copy_(moved / moved.norm(dim=-1, keepdim=True) * self.length)
         self.rows.grad = None
 
+    def state(self) -> dict[str, torch.Tensor]:
+        """Momentum, second moment and step count."""
+        count = torch.tensor(self.count)
+        return {"first": self.first.clone(), "second": self.second.clone(), "count": count}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Take up the state that :meth:`state` gave."""
+        device = self.rows.device
+        self.first, self.second = state["first"].to(device), state["second"].to(device)
+        self.count = int(state["count"])
+
 
 def _tangent(vector: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
     """``vector`` without its part along ``direction`` (unit rows)."""
@@ -95,16 +127,28 @@ def make_optimiser(recipe: Recipe, rows: torch.nn.Parameter, scale: float) -> Op
     """The optimiser of ``recipe.method`` for one encoder's rows; ``scale`` is the words' norm."""
     if recipe.method == "directional":
         return Directional(rows, scale, recipe.prior)
-    return Classic(rows, scale, recipe.norm_limit)
+    return Classic(rows, scale, recipe)
 
 
 def rate_at(recipe: Recipe, step: int) -> float:
-    """Relative rate of ``step`` (0-based): warm-up, then constant, linear or cosine decay."""
+    """Rate of ``step`` (0-based): warm-up, then constant, linear or cosine decay."""
     if step < recipe.warmup:
         return recipe.learning_rate * (step + 1) / recipe.warmup
-    span = max(1, recipe.steps - recipe.warmup)
-    done = min(1.0, (step - recipe.warmup) / span)
     if recipe.schedule == "constant":
         return recipe.learning_rate
+    span = max(1, recipe.last_step - recipe.warmup)
+    done = min(1.0, (step - recipe.warmup) / span)
     fall = done if recipe.schedule == "linear" else (1 - math.cos(math.pi * done)) / 2
     return recipe.learning_rate * (1 - (1 - recipe.final_rate) * fall)
+
+
+@torch.no_grad()
+def limit_norms(recipe: Recipe, rows: torch.Tensor, scale: float, step: int) -> None:
+    """Shorten rows longer than the limit of ``step`` (0-based), in place."""
+    if recipe.norm_limit <= 0:
+        return
+    end = recipe.norm_limit_end or recipe.norm_limit
+    done = step / max(1, recipe.last_step - 1)
+    longest = scale * (recipe.norm_limit + (end - recipe.norm_limit) * min(1.0, done))
+    norms = rows.norm(dim=-1, keepdim=True)
+    rows.mul_((longest / norms.clamp(min=1e-12)).clamp(max=1.0))

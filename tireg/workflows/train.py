@@ -133,11 +133,14 @@ def _resolved(request: TrainRequest) -> TrainRequest:
 
 def _learn(base: Base, photos: list[Photo], request: TrainRequest, listen: Listener) -> _Learned:
     """Run the loop on an open base and draw the previews."""
+    import torch
+
     from tireg.models import bases
     from tireg.models.conditioning import Conditioning
+    from tireg.training.data import Data, encode_pictures
     from tireg.training.images import to_tensor
     from tireg.training.loop import Run, learn
-    from tireg.training.objective import Objective, encode_latents
+    from tireg.training.objective import Objective
     from tireg.training.rows import start_rows, words_norm
 
     recipe, token = request.recipe, request.token
@@ -150,15 +153,16 @@ def _learn(base: Base, photos: list[Photo], request: TrainRequest, listen: Liste
         scales[key] = words_norm(encoder.tokenizer, table, used)
     wrappers = bases.load(base.pipe, {token: rows}, family=base.family)
     prompts = [t.replace("{token}", token) for t in request.templates]
-    conditioning = Conditioning(base, prompts, token, recipe.resolution)
+    conditioning = Conditioning(base, prompts, token)
     listen(Event("encoding the pictures", 0, 1))
-    latents = encode_latents(base, to_tensor(photos, recipe.resolution, flip=recipe.flip))
+    pictures = to_tensor(photos, recipe.resolution, flip=recipe.flip)
+    every = torch.arange(len(prompts))
+    data = Data((encode_pictures(base, pictures, [every] * len(pictures)),))
     listen(Event("encoding the pictures", 1, 1))
     run = Run(
         base,
         Objective(base, conditioning, snr_gamma=recipe.snr_gamma),
-        latents,
-        len(prompts),
+        data,
         recipe,
         wrappers,
         scales,
@@ -166,7 +170,7 @@ def _learn(base: Base, photos: list[Photo], request: TrainRequest, listen: Liste
     moments = []
     for moment in learn(run):
         moments.append(moment)
-        listen(Event("learning", moment.step, recipe.steps, _line(moment)))
+        listen(Event("learning", moment.step, recipe.last_step, _line(moment)))
     return _Learned(
         {key: value.numpy() for key, value in run.rows().items()},
         moments,
@@ -186,7 +190,7 @@ def _previews(
     from tireg.models.sampler import Draw, DrawSettings, draw
 
     family, recipe = base.family, request.recipe
-    count = max(1, min(MAX_PREVIEWS, recipe.steps * recipe.batch // family.steps))
+    count = max(1, min(MAX_PREVIEWS, recipe.last_step * recipe.batch // family.steps))
     shown = [prompts[i % len(prompts)] for i in range(count)]
     settings = DrawSettings(
         family.sampler, family.steps, family.guidance, recipe.resolution, recipe.resolution, count
@@ -229,8 +233,8 @@ def _record(
         files.append(stored(objects, "picture", name, data, "image/png"))
     last = learned.moments[-1]
     training = Training(
-        steps=recipe.steps,
-        samples=recipe.steps * recipe.batch,
+        steps=recipe.last_step,
+        samples=recipe.last_step * recipe.batch,
         # To the microsecond: two quick runs of one recipe are two versions, not one record.
         seconds=round(last.seconds, 6),
         device=str(base.device),
