@@ -15,10 +15,11 @@ from tireg.models import bases
 from tireg.models.conditioning import Conditioning
 from tireg.training.data import Batch, Data, draw_batch, encode_pictures
 from tireg.training.images import find_pictures, load_photos, to_tensor
-from tireg.training.loop import Run, learn
+from tireg.training.loop import Learning, Run
 from tireg.training.objective import Objective
 from tireg.training.optimisers import rate_at
 from tireg.training.rows import start_rows, words_norm
+from tireg.training.stopping import Check
 
 SIDE = 64
 PROMPTS = ["a photo of a <x>", "a drawing of the <x>"]
@@ -59,7 +60,7 @@ def test_only_the_new_rows_move(
     before = weights(bases.open_base(folder, device="cpu"))
     run = start(folder, pictures, method=method)
     begin = run.rows()
-    moments = list(learn(run))
+    moments = [m for m in Learning(run) if isinstance(m, Check)]
     assert moments[0].step == 0
     assert moments[-1].step == run.recipe.steps
     assert all(np.isfinite(m.loss) for m in moments)
@@ -75,7 +76,7 @@ def test_the_same_recipe_gives_the_same_bits(tiny_sd1: Path, pictures: Path) -> 
     results = []
     for seed in (0, 0, 1):
         run = start(tiny_sd1, pictures, seed=seed)
-        list(learn(run))
+        list(Learning(run))
         results.append(run.rows()["clip_l"])
     assert torch.equal(results[0], results[1])
     assert not torch.equal(results[0], results[2])
@@ -83,14 +84,14 @@ def test_the_same_recipe_gives_the_same_bits(tiny_sd1: Path, pictures: Path) -> 
 
 def test_directional_rows_keep_their_length(tiny_sd1: Path, pictures: Path) -> None:
     run = start(tiny_sd1, pictures, method="directional", vectors=3)
-    list(learn(run))
+    list(Learning(run))
     norms = run.rows()["clip_l"].norm(dim=-1)
     assert torch.allclose(norms, torch.full((3,), run.scales["clip_l"]), rtol=1e-5)
 
 
 def test_a_norm_limit_holds(tiny_sd1: Path, pictures: Path) -> None:
     run = start(tiny_sd1, pictures, learning_rate=2.0, norm_limit=1.5, average_last=0.0)
-    list(learn(run))
+    list(Learning(run))
     assert float(run.rows()["clip_l"].norm(dim=-1).max()) <= 1.5 * run.scales["clip_l"] * 1.0001
 
 
@@ -163,7 +164,7 @@ def test_a_gradient_that_reaches_nothing_is_an_error(tiny_sd1: Path, pictures: P
             torch.nn.init.zeros_(block.to_k.weight)
             torch.nn.init.zeros_(block.to_v.weight)
     with pytest.raises(TrainingFailedError, match="no gradient"):
-        list(learn(run))
+        list(Learning(run))
 
 
 def test_a_run_that_becomes_infinite_is_an_error(tiny_sd1: Path, pictures: Path) -> None:
@@ -171,7 +172,7 @@ def test_a_run_that_becomes_infinite_is_an_error(tiny_sd1: Path, pictures: Path)
     with torch.no_grad():
         run.wrappers["clip_l"].rows.fill_(float("inf"))
     with pytest.raises(TrainingFailedError):
-        list(learn(run))
+        list(Learning(run))
 
 
 def test_timesteps_are_one_from_each_part(tiny_sd1: Path, pictures: Path) -> None:

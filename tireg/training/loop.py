@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -13,29 +13,27 @@ from tireg.domain.recipes import Recipe
 from tireg.errors import TrainingFailedError
 from tireg.models.bases import Base
 from tireg.models.tokens import TokenRows
+from tireg.training.checkpoint import State
 from tireg.training.data import Batch, Data, draw_batch
 from tireg.training.objective import Objective
 from tireg.training.optimisers import limit_norms, make_optimiser, rate_at
+from tireg.training.stopping import Check, Front, Look, Rows, gain, has_learned, why_stop
+from tireg.training.validation import fixed_batches, fixed_losses
 
-VALIDATION_SAMPLES = 16
-POINTS = 20
+CHECKS = 12
+# A probe draws pictures, which costs as much as many steps: one at every third check.
+PROBE_EVERY = 3
 
-
-@dataclass(frozen=True)
-class Progress:
-    """One moment of a run. ``loss`` is the mean since the last moment."""
-
-    step: int
-    loss: float
-    validation: float | None
-    norm: float
-    cosine: float
-    seconds: float
+Probe = Callable[[], Look]
 
 
 @dataclass
 class Run:
-    """One concept being learned: what is fixed, and the rows that move."""
+    """One concept being learned: what is fixed, and the rows that move.
+
+    ``scales`` are the mean row norms of words in use, per encoder. ``probe`` looks at a few
+    samples drawn with the rows as they are in the wrappers at that moment.
+    """
 
     base: Base
     objective: Objective
@@ -43,110 +41,251 @@ class Run:
     recipe: Recipe
     wrappers: dict[str, TokenRows]
     scales: dict[str, float]
-    begin: dict[str, torch.Tensor] = field(init=False)
+    probe: Probe | None = None
+    begin: Rows = field(init=False)
 
     def __post_init__(self) -> None:
         for wrapper in self.wrappers.values():
             wrapper.rows.requires_grad_(True)
-        self.begin = {key: w.rows.detach().clone() for key, w in self.wrappers.items()}
+        self.begin = self.rows()
 
-    def rows(self) -> dict[str, torch.Tensor]:
+    def rows(self) -> Rows:
         """A copy of the current rows by encoder key, fp32 [n, width], on the CPU."""
         return {k: w.rows.detach().cpu().clone() for k, w in self.wrappers.items()}
 
+    @torch.no_grad()
+    def put(self, rows: Rows) -> None:
+        """Make ``rows`` the current ones."""
+        for key, wrapper in self.wrappers.items():
+            wrapper.rows.copy_(rows[key])
 
-def learn(run: Run) -> Iterator[Progress]:
-    """Train until the recipe's last step, yielding about twenty moments.
+    def new_table(self) -> Rows:
+        """Zeros in the shape of the rows, on their device."""
+        return {k: torch.zeros_like(w.rows, requires_grad=False) for k, w in self.wrappers.items()}
 
-    At the end the rows hold the mean of the last ``average_last`` share of the steps (Polyak
-    averaging). Raises TrainingFailedError when a loss or a row is not finite, or when no
-    gradient reaches the rows.
+
+@dataclass(frozen=True)
+class Tick:
+    """A step was taken; nothing was measured."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run ended with: the chosen rows, the variants by name, and the evidence.
+
+    ``gain`` is the fall of the mean loss over all fixed samples from start to end, with its
+    standard error; ``learned`` says whether it is more than two of those.
     """
-    recipe, began = run.recipe, time.monotonic()
-    generator = torch.Generator().manual_seed(recipe.seed)
-    fixed = fixed_batch(run)
-    movers = {
-        key: make_optimiser(recipe, wrapper.rows, run.scales[key])
-        for key, wrapper in run.wrappers.items()
-    }
-    every = max(1, math.ceil(recipe.last_step / POINTS))
-    tail = recipe.last_step - max(1, round(recipe.last_step * recipe.average_last))
-    total = torch.zeros((), device=run.base.device)
-    sums = {key: torch.zeros_like(w.rows) for key, w in run.wrappers.items()}
-    start = validate(run, fixed)
-    yield moment(run, 0, start, start, began)
-    for step in range(recipe.last_step):
+
+    rows: Rows
+    variants: dict[str, tuple[int, Look, Rows]]
+    step: int
+    reason: str
+    gain: float
+    gain_error: float
+    checks: tuple[Check, ...]
+
+    @property
+    def learned(self) -> bool:
+        """Whether the run is worth keeping."""
+        return has_learned(self.gain, self.gain_error)
+
+
+class Learning:
+    """A run under way. Iterate over it for its moments; then ask :attr:`outcome`.
+
+    Between two moments :meth:`state` is all that is needed to go on later, bit for bit, on the
+    same device with the same number of threads and the same libraries. Raises
+    TrainingFailedError while iterating when a loss or a row is not finite, or when no gradient
+    reaches the rows.
+    """
+
+    def __init__(self, run: Run, saved: State | None = None) -> None:
+        self.run, self.recipe = run, run.recipe
+        self.generator = torch.Generator().manual_seed(run.recipe.seed)
+        self.movers = {
+            key: make_optimiser(run.recipe, wrapper.rows, run.scales[key])
+            for key, wrapper in run.wrappers.items()
+        }
+        self.fixed = fixed_batches(run.data, run.objective)
+        self.every = max(1, math.ceil(run.recipe.last_step / CHECKS))
+        self.sums, self.count = run.new_table(), 0
+        self.loss_sum = torch.zeros((), device=run.base.device)
+        self.step, self.seconds = 0, 0.0
+        self.checks: list[Check] = []
+        self.front = Front()
+        self.start: torch.Tensor | None = None
+        self.reason: str | None = None
+        self.good = run.rows()
+        if saved is not None:
+            self._restore(saved)
+
+    @property
+    def auto(self) -> bool:
+        """Whether the run stops on evidence."""
+        return self.recipe.steps == "auto"
+
+    def __iter__(self) -> Iterator[Check | Tick]:
+        if not self.checks:
+            self.start = self._losses(self.fixed)
+            yield self._note(self.start.mean().item(), self.start[: len(self.fixed[0].prompts)])
+        while self.reason is None:
+            began = time.monotonic()
+            self._advance()
+            due = self.step % self.every == 0 or self.step == self.recipe.last_step
+            check = self._check() if due else None
+            self.seconds += time.monotonic() - began
+            yield check or Tick(self.step)
+
+    def _advance(self) -> None:
+        recipe, run = self.recipe, self.run
         batch = draw_batch(
             run.data,
             recipe.batch,
             run.objective.timesteps,
-            generator,
+            self.generator,
             stratified=recipe.timesteps == "stratified",
             paired=recipe.paired_noise,
         )
-        loss = run.objective(batch).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
-        if step == 0:
+        size = math.ceil(recipe.batch / recipe.accumulate)
+        for start in range(0, recipe.batch, size):
+            loss = run.objective(batch.part(start, start + size)).sum() / recipe.batch
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.loss_sum += loss.detach()
+        if self.step == 0:
             check_gradient(run)
-        for key, mover in movers.items():
-            mover.step(rate_at(recipe, step))
-            limit_norms(recipe, run.wrappers[key].rows, run.scales[key], step)
-        total += loss.detach()
-        if step >= tail:
-            for key, wrapper in run.wrappers.items():
-                sums[key] += wrapper.rows.detach()
-        done = step + 1
-        if done == recipe.last_step:
-            settle(run, sums, done - tail)
-        if done % every == 0 or done == recipe.last_step:
-            steps = (done - 1) % every + 1
-            mean = float(total) / steps
-            total.zero_()
-            check_finite(run, mean, done)
-            yield moment(run, done, mean, validate(run, fixed), began)
+        rate = rate_at(recipe, self.step)
+        averaged = self.auto or self.step >= self._tail()
+        for key, mover in self.movers.items():
+            mover.step(rate)
+            limit_norms(recipe, run.wrappers[key].rows, run.scales[key], self.step)
+            if averaged:
+                self.sums[key] += run.wrappers[key].rows.detach()
+        self.count += averaged
+        self.step += 1
 
+    def _tail(self) -> int:
+        """The first step whose rows go into the mean that a run of fixed length ends with."""
+        return self.recipe.last_step - round(self.recipe.last_step * self.recipe.average_last)
 
-def settle(run: Run, sums: dict[str, torch.Tensor], count: int) -> None:
-    """Leave the mean of the last ``count`` steps' rows; directional rows keep their length."""
-    for key, wrapper in run.wrappers.items():
-        mean = sums[key] / count
-        if run.recipe.method == "directional":
-            mean = mean / mean.norm(dim=-1, keepdim=True).clamp(min=1e-12) * run.scales[key]
-        with torch.no_grad():
-            wrapper.rows.copy_(mean)
+    def _check(self) -> Check:
+        """Measure; in a run on evidence the mean rows since the last check are what is judged."""
+        run, last = self.run, self.step == self.recipe.last_step
+        current = run.rows()
+        candidate = self._mean() if self.count and (self.auto or last) else current
+        run.put(candidate)
+        steps = (self.step - 1) % self.every + 1
+        mean_loss = self.loss_sum.item() / steps
+        self.loss_sum.zero_()
+        losses = self._losses(self.fixed[:1])
+        self._check_finite(mean_loss, losses, current)
+        self.good = candidate
+        number = math.ceil(self.step / self.every)
+        look = None
+        if self.auto and run.probe is not None and (number % PROBE_EVERY == 0 or last):
+            look = run.probe()
+            self.front.offer(self.step, look, candidate)
+        check = self._note(mean_loss, losses, look)
+        if self.auto:
+            self.sums, self.count = run.new_table(), 0
+            self.reason = why_stop(self.checks)
+        if last and self.reason is None:
+            self.reason = "the last step was reached"
+        if self.reason is None:
+            run.put(current)
+        return check
 
+    def _note(self, loss: float, losses: torch.Tensor, look: Look | None = None) -> Check:
+        assert self.start is not None
+        fall, error = gain(self.start[: len(losses)], losses)
+        norm, cosine = self._shape()
+        rate = rate_at(self.recipe, max(0, self.step - 1))
+        check = Check(
+            self.step, loss, float(losses.mean()), fall, error, norm, cosine, rate,
+            self.seconds, look,
+        )  # fmt: skip
+        self.checks.append(check)
+        return check
 
-def fixed_batch(run: Run) -> Batch:
-    """The same sixteen samples for every validation of every run with these pictures."""
-    generator = torch.Generator().manual_seed(20_240_901)
-    return draw_batch(run.data, VALIDATION_SAMPLES, run.objective.timesteps, generator)
+    def _losses(self, batches: list[Batch]) -> torch.Tensor:
+        return fixed_losses(self.run.objective, batches, self.recipe.batch)
 
+    def _mean(self) -> Rows:
+        """Mean of the rows summed up (Polyak averaging); directional rows keep their length."""
+        rows = {}
+        for key, total in self.sums.items():
+            mean = total / self.count
+            if self.recipe.method == "directional":
+                length = self.run.scales[key]
+                mean = mean / mean.norm(dim=-1, keepdim=True).clamp(min=1e-12) * length
+            rows[key] = mean.detach().cpu().clone()
+        return rows
 
-@torch.no_grad()
-def validate(run: Run, fixed: Batch) -> float:
-    """Mean loss on the fixed batch, in pieces of the recipe's batch size."""
-    losses = []
-    for start in range(0, VALIDATION_SAMPLES, run.recipe.batch):
-        losses.append(run.objective(fixed.part(start, start + run.recipe.batch)))
-    return float(torch.cat(losses).mean())
+    @torch.no_grad()
+    def _shape(self) -> tuple[float, float]:
+        """Mean norm against words in use, and mean cosine to the beginning."""
+        norms, cosines = [], []
+        for key, rows in self.run.rows().items():
+            norms.append(float(rows.norm(dim=-1).mean()) / self.run.scales[key])
+            cosines.append(float(torch.cosine_similarity(rows, self.run.begin[key]).mean()))
+        return sum(norms) / len(norms), sum(cosines) / len(cosines)
 
+    def _check_finite(self, loss: float, losses: torch.Tensor, rows: Rows) -> None:
+        fine = math.isfinite(loss) and bool(losses.isfinite().all())
+        if fine and all(bool(r.isfinite().all()) for r in rows.values()):
+            return
+        self.run.put(self.good)
+        raise TrainingFailedError(
+            f"training became non-finite before step {self.step}",
+            hint="try a lower --lr or --dtype fp32",
+        )
 
-@torch.no_grad()
-def moment(run: Run, step: int, loss: float, validation: float, began: float) -> Progress:
-    """What there is to see now: norms against words in use, cosine to the beginning."""
-    norms, cosines = [], []
-    for key, wrapper in run.wrappers.items():
-        norms.append(float(wrapper.rows.norm(dim=-1).mean()) / run.scales[key])
-        same = torch.cosine_similarity(wrapper.rows, run.begin[key], dim=-1)
-        cosines.append(float(same.mean()))
-    return Progress(
-        step,
-        loss,
-        validation,
-        sum(norms) / len(norms),
-        sum(cosines) / len(cosines),
-        time.monotonic() - began,
-    )
+    @property
+    def outcome(self) -> Outcome:
+        """What the run ended with; the chosen rows are left in the wrappers."""
+        assert self.start is not None
+        assert self.reason is not None
+        step, rows = self.step, self.good
+        if "balanced" in self.front.kept:
+            step, _, rows = self.front.kept["balanced"]
+        self.run.put(rows)
+        fall, error = gain(self.start, self._losses(self.fixed))
+        return Outcome(
+            rows, dict(self.front.kept), step, self.reason, fall, error, tuple(self.checks)
+        )
+
+    def state(self) -> State:
+        """Everything that going on needs."""
+        assert self.start is not None
+        return State(
+            step=self.step,
+            seconds=self.seconds,
+            reason=self.reason,
+            rows=self.run.rows(),
+            moments={key: mover.state() for key, mover in self.movers.items()},
+            sums={key: value.cpu().clone() for key, value in self.sums.items()},
+            count=self.count,
+            loss_sum=self.loss_sum.cpu().clone(),
+            generator=self.generator.get_state(),
+            start=self.start,
+            checks=tuple(self.checks),
+            good=self.good,
+            front=dict(self.front.kept),
+        )
+
+    def _restore(self, saved: State) -> None:
+        self.step, self.seconds, self.reason = saved.step, saved.seconds, saved.reason
+        self.run.put(saved.rows)
+        for key, moments in saved.moments.items():
+            if moments:
+                self.movers[key].restore(moments)
+            self.sums[key].copy_(saved.sums[key])
+        self.count, self.good, self.start = saved.count, saved.good, saved.start
+        self.loss_sum.copy_(saved.loss_sum)
+        self.generator.set_state(saved.generator)
+        self.checks, self.front = list(saved.checks), Front(dict(saved.front))
 
 
 def check_gradient(run: Run) -> None:
@@ -158,12 +297,3 @@ def check_gradient(run: Run) -> None:
                 f"no gradient reaches the new rows of {key}: nothing would be learned",
                 hint="try --dtype fp32",
             )
-
-
-def check_finite(run: Run, loss: float, step: int) -> None:
-    """TrainingFailedError if the loss or any row is not finite."""
-    rows = all(bool(w.rows.isfinite().all()) for w in run.wrappers.values())
-    if not math.isfinite(loss) or not rows:
-        raise TrainingFailedError(
-            f"training became non-finite at step {step}", hint="try a lower --lr or --dtype fp32"
-        )

@@ -10,32 +10,59 @@ from torch.nn import functional
 from tireg.models.bases import Base
 from tireg.models.conditioning import Conditioning
 from tireg.training.data import Batch
+from tireg.training.flow import Flow
 
 
 class Objective:
-    """The base's own training loss for a batch (epsilon, v or sample prediction)."""
+    """The base's own training loss for a batch: epsilon, v or sample prediction, or flow.
+
+    ``timesteps`` is the length of the training schedule, ``weights`` [T] what each counts.
+    """
 
     def __init__(self, base: Base, conditioning: Conditioning, *, snr_gamma: float = 0.0) -> None:
-        from diffusers import DDPMScheduler
-
         self.base = base
         self.conditioning = conditioning
-        self.denoiser: Any = getattr(base.pipe, base.family.denoiser)
-        self.noising: Any = DDPMScheduler.from_config(base.pipe.scheduler.config)
-        self.timesteps = int(self.noising.config.num_train_timesteps)
-        self.weights = self._weights(snr_gamma).to(base.device)
+        self.process = Flow(base) if "flow" in base.family.prediction_types else Noise(base)
+        self.noising: Any = self.process.noising
+        self.timesteps = self.process.timesteps
+        self.weights = self.process.weights(snr_gamma).to(base.device)
 
     def __call__(self, batch: Batch) -> torch.Tensor:
         """Weighted squared error per sample, fp32 [b]; differentiable in the learned rows."""
-        noisy = self.noising.add_noise(batch.latents, batch.noise, batch.timesteps)
+        noisy = self.process.noisy(batch)
         condition = self.conditioning(batch.prompts, batch.size)
-        predicted = self.denoiser(
-            noisy.to(self.base.dtype), batch.timesteps, return_dict=False, **condition
-        )[0]
-        error = functional.mse_loss(predicted.float(), self._target(batch), reduction="none")
+        predicted = self.process.predict(noisy, batch, condition).float()
+        if predicted.shape[1] == 2 * batch.latents.shape[1]:
+            # PixArt's and some of Sana's transformers give a variance behind the prediction.
+            predicted = predicted.chunk(2, dim=1)[0]
+        error = functional.mse_loss(predicted, self.process.target(batch), reduction="none")
         return masked_mean(error, batch.masks) * self.weights[batch.timesteps]
 
-    def _weights(self, gamma: float) -> torch.Tensor:
+
+class Noise:
+    """Diffusion with a noise schedule (Ho et al., 2020), by the base's own betas."""
+
+    def __init__(self, base: Base) -> None:
+        from diffusers import DDPMScheduler
+
+        self.base = base
+        self.denoiser: Any = getattr(base.pipe, base.family.denoiser)
+        self.noising: Any = DDPMScheduler.from_config(base.pipe.scheduler.config)
+        self.timesteps = int(self.noising.config.num_train_timesteps)
+
+    def noisy(self, batch: Batch) -> torch.Tensor:
+        """Latents with their noise [b, c, h, w]."""
+        noisy: torch.Tensor = self.noising.add_noise(batch.latents, batch.noise, batch.timesteps)
+        return noisy
+
+    def predict(self, noisy: torch.Tensor, batch: Batch, condition: dict[str, Any]) -> torch.Tensor:
+        """The denoiser's answer in terms of :meth:`target`, [b, c or 2c, h, w]."""
+        answer: torch.Tensor = self.denoiser(
+            noisy.to(self.base.dtype), timestep=batch.timesteps, return_dict=False, **condition
+        )[0]
+        return answer
+
+    def weights(self, gamma: float) -> torch.Tensor:
         """Weight of each timestep [T]: 1, or min-SNR-gamma (Hang et al., 2023, section 3.4).
 
         In terms of the clean picture the loss of a timestep is weighed by min(SNR, gamma); that
@@ -50,7 +77,8 @@ class Objective:
         weights: torch.Tensor = snr.clamp(max=gamma) / own.clamp(min=1e-8)
         return weights
 
-    def _target(self, batch: Batch) -> torch.Tensor:
+    def target(self, batch: Batch) -> torch.Tensor:
+        """What the base was trained to answer [b, c, h, w]."""
         kind = self.noising.config.prediction_type
         if kind == "v_prediction":
             target = self.noising.get_velocity(batch.latents, batch.noise, batch.timesteps)

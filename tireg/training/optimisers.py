@@ -7,6 +7,7 @@ use, so that one default fits every family.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -23,7 +24,7 @@ class Optimiser(Protocol):
     def state(self) -> dict[str, torch.Tensor]:
         """What to save besides the rows; empty before the first step."""
 
-    def restore(self, state: dict[str, torch.Tensor]) -> None:
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """Go on from a saved state."""
 
 
@@ -57,7 +58,7 @@ class Classic:
         """What a later run needs to go on as if it had not stopped, besides the rows."""
         return {k: v.detach().clone() for k, v in self.adam.state[self.rows].items()}
 
-    def restore(self, state: dict[str, torch.Tensor]) -> None:
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take up the state that :meth:`state` gave."""
         self.adam.state[self.rows] = {
             # Adam counts its steps on the CPU, wherever the rows are.
@@ -111,7 +112,7 @@ class Directional:
         count = torch.tensor(self.count)
         return {"first": self.first.clone(), "second": self.second.clone(), "count": count}
 
-    def restore(self, state: dict[str, torch.Tensor]) -> None:
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
         """Take up the state that :meth:`state` gave."""
         device = self.rows.device
         self.first, self.second = state["first"].to(device), state["second"].to(device)

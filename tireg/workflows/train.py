@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tireg.models.bases import Base
     from tireg.training.images import Photo
-    from tireg.training.loop import Progress
+    from tireg.training.stopping import Check
 
 KEPT_SIDE = 512
 MAX_PREVIEWS = 4
@@ -59,7 +59,7 @@ class _Learned:
     """What a run leaves behind before it is recorded."""
 
     tensors: dict[str, np.ndarray]
-    moments: list[Progress]
+    moments: list[Check]
     previews: list[tuple[str, bytes]]
 
 
@@ -139,9 +139,10 @@ def _learn(base: Base, photos: list[Photo], request: TrainRequest, listen: Liste
     from tireg.models.conditioning import Conditioning
     from tireg.training.data import Data, encode_pictures
     from tireg.training.images import to_tensor
-    from tireg.training.loop import Run, learn
+    from tireg.training.loop import Learning, Run
     from tireg.training.objective import Objective
     from tireg.training.rows import start_rows, words_norm
+    from tireg.training.stopping import Check
 
     recipe, token = request.recipe, request.token
     rows, scales = {}, {}
@@ -167,20 +168,23 @@ def _learn(base: Base, photos: list[Photo], request: TrainRequest, listen: Liste
         wrappers,
         scales,
     )
-    moments = []
-    for moment in learn(run):
-        moments.append(moment)
-        listen(Event("learning", moment.step, recipe.last_step, _line(moment)))
+    learning = Learning(run)
+    for moment in learning:
+        if isinstance(moment, Check):
+            listen(Event("learning", moment.step, recipe.last_step, _line(moment)))
+    outcome = learning.outcome
     return _Learned(
-        {key: value.numpy() for key, value in run.rows().items()},
-        moments,
+        {key: value.numpy() for key, value in outcome.rows.items()},
+        list(outcome.checks),
         _previews(base, request, prompts, listen),
     )
 
 
-def _line(moment: Progress) -> str:
-    validation = "" if moment.validation is None else f"  fixed {moment.validation:.4f}"
-    return f"loss {moment.loss:.4f}{validation}  norm {moment.norm:.2f}  cosine {moment.cosine:.2f}"
+def _line(moment: Check) -> str:
+    return (
+        f"loss {moment.loss:.4f}  fixed {moment.validation:.4f}  norm {moment.norm:.2f}"
+        f"  cosine {moment.cosine:.2f}"
+    )
 
 
 def _previews(
