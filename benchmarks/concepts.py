@@ -28,7 +28,8 @@ from tireg.shapes.concepts import CONCEPTS, Concept, concept
 from tireg.shapes.oracle import read
 from tireg.shapes.world import SHAPES
 from tireg.store.registry import Registry
-from tireg.workflows.train import TrainRequest, png_bytes, train
+from tireg.workflows.making import png_bytes
+from tireg.workflows.train import TrainRequest, train
 from tireg.workflows.vectors import unpack_vectors
 
 DEFAULT = ("lime-star", "orange-tint", "yellow-purple-square")

@@ -21,8 +21,9 @@ from tireg.shapes.concepts import concept
 from tireg.shapes.world import render_many
 from tireg.store.registry import Registry
 from tireg.workflows.evaluate import EvalRequest, evaluate
+from tireg.workflows.making import png_bytes
 from tireg.workflows.progress import Event, Notice
-from tireg.workflows.train import TrainRequest, png_bytes, train
+from tireg.workflows.train import TrainRequest, train
 
 FOLDER = Path(__file__).resolve().parent.parent / "registry" / "embeddings"
 KEPT_ROLES = ("embedding", "preview")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,42 +12,118 @@ from tireg.cli.console import out
 from tireg.cli.listening import listening
 from tireg.domain.concepts import KINDS
 
-RECIPE_OPTIONS = ("vectors", "steps", "batch", "lr", "resolution", "seed", "method")
+PATH = click.Path(path_type=Path)
+METHODS = click.Choice(["classic", "directional", "cross"])
+PICKS = click.Choice(["balanced", "faithful", "editable"])
+# Options that are knobs of the recipe; left out where they are not given.
+KNOBS = (
+    "init", "init_from", "method", "vectors", "steps", "max_steps", "batch", "accumulate", "lr",
+    "rate_unit", "schedule", "resolution", "buckets", "crops", "flip", "seed",
+)  # fmt: skip
+KEEPING = ("save_every", "samples_every", "tensorboard")
+
+
+class Steps(click.ParamType[int | str]):
+    """A number of steps, or auto."""
+
+    name = "N|auto"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        """The number, or the word."""
+        if value == "auto" or isinstance(value, int):
+            return str(value) if value == "auto" else int(value)
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"'{value}' is neither a number of steps nor 'auto'", param, ctx)
+
+
+OPTIONS = (
+    click.option("--base", required=True, help="Folder, file, Hub id or name from `tireg bases`."),
+    click.option("--name", default="", help="Name in the registry."),
+    click.option("--token", default="", help="The word to type in prompts, such as '<my-cat>'."),
+    click.option("--kind", type=click.Choice(KINDS), help="What is to be learned."),
+    click.option("--class", "class_noun", default="", help="Ordinary word for it [the --init]."),
+    click.option("--init", help="Words to start from, 'auto' (by the pictures) or 'random'."),
+    click.option("--init-from", metavar="REF|FILE", help="Embedding to start from."),
+    click.option("--method", type=METHODS, help="How rows move."),
+    click.option("--vectors", type=int, help="Rows behind the token."),
+    click.option("--steps", type=Steps(), help="Optimiser steps [auto: until it stops to help]."),
+    click.option("--max-steps", type=int, help="The most steps of an automatic run."),
+    click.option("--batch", type=int, help="Pictures per step."),
+    click.option("--accumulate", type=int, help="Passes a step is split into, to save memory."),
+    click.option("--lr", type=float, help="Largest move in a step, in lengths of ordinary rows."),
+    click.option(
+        "--rate-unit", type=click.Choice(["words", "absolute"]), help="What --lr is counted in."
+    ),
+    click.option(
+        "--schedule", type=click.Choice(["constant", "linear", "cosine"]), help="How it falls."
+    ),
+    click.option("--resolution", type=int, help="Side of the training pictures [the family's]."),
+    click.option("--buckets", is_flag=True, default=None, help="Keep the pictures' shapes."),
+    click.option("--crops", type=int, help="Random crops of each picture [1: its middle]."),
+    click.option("--flip", is_flag=True, default=None, help="Also learn from mirrored pictures."),
+    click.option("--templates", type=PATH, help="File of prompts with {token}, one per line."),
+    click.option("--negative", is_flag=True, default=None, help="Learn what to keep out."),
+    click.option("--license", help="Licence of the result [the base's]."),
+    click.option("--seed", type=int, help="Of every random choice."),
+    click.option("--recipe", type=PATH, help="YAML file of knobs."),
+    click.option("--encoder", help="Scoring encoder of the probe: MODEL:TAG or a folder."),
+    click.option("--variants", is_flag=True, help="Keep faithful, balanced and editable rows."),
+    click.option("--pick", type=PICKS, default="balanced", help="Which becomes the version."),
+    click.option("--resume", is_flag=True, help="Go on where this very run was stopped."),
+    click.option("--resume-anyway", is_flag=True, help="Also on another device or version."),
+    click.option("--save-every", type=click.IntRange(0), default=0, help="Checkpoint steps."),
+    click.option("--samples-every", type=click.IntRange(0), default=0, help="Sample strip steps."),
+    click.option("--tensorboard", type=PATH, help="Folder for TensorBoard's events."),
+    click.option(
+        "--memory", type=click.Choice(["auto", "low", "fast"]), default="auto",
+        help="low: less memory, slower.",
+    ),
+    click.option("--device", default="auto", help="auto, cpu, cuda or mps."),
+    click.option("--dtype", default="auto", help="auto, fp32, bf16 or fp16."),
+)  # fmt: skip
+
+
+def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``command`` with every option of a training run."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
 
 
 @click.command()
-@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--base", required=True, help="Folder, Hub id, or a name from `tireg bases`.")
-@click.option("--name", required=True, help="Name in the registry.")
-@click.option("--token", required=True, help="The word to type in prompts, such as '<my-cat>'.")
-@click.option("--init", default="", help="Ordinary words to start from, such as cat.")
-@click.option("--class", "class_noun", default="", help="Class noun to compare with [the --init].")
-@click.option("--kind", type=click.Choice(KINDS), required=True, help="What is to be learned.")
-@click.option("--method", type=click.Choice(["classic", "directional"]), help="How rows move.")
-@click.option("--vectors", type=int, help="Rows behind the token.")
-@click.option("--steps", type=int, help="Optimiser steps.")
-@click.option("--batch", type=int, help="Pictures per step.")
-@click.option("--lr", type=float, help="Largest move in a step, in lengths of an ordinary row.")
-@click.option("--resolution", type=int, help="Side of the training pictures [the family's].")
-@click.option("--seed", type=int, help="Of every random choice.")
-@click.option("--recipe", type=click.Path(path_type=Path), help="YAML file of knobs.")
-@click.option("--device", default="auto", help="auto, cpu, cuda or mps.")
-@click.option("--dtype", default="auto", help="auto, fp32, bf16 or fp16.")
+@click.argument("pictures", nargs=-1, required=True, type=PATH)
+@with_options
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 def train(as_json: bool, **options: Any) -> None:
-    """Learn a word from PICTURES (files or folders) and record it as the next version of NAME."""
+    """Learn a word from PICTURES and record it as the next version of its name.
+
+    PICTURES are files, a folder, or one concept file (concept.yaml) that also says token and kind.
+    """
     from tireg.store.home import registry_home
-    from tireg.workflows.recipes import read_recipe
-    from tireg.workflows.train import TrainRequest, train
+    from tireg.workflows.train import train
     from tireg.workflows.views import describe_version
 
-    knobs = {name: options.pop(name) for name in RECIPE_OPTIONS}
-    recipe = read_recipe(options.pop("recipe"), knobs, init=options.pop("init"))
     with listening() as listen:
-        request = TrainRequest(recipe=recipe, **options)
-        version = train(request, home=registry_home(), listen=listen)
+        version = train(request(options), home=registry_home(), listen=listen)
     if as_json:
         out.json(describe_version(version))
         return
     out.text(f"{version.name}@{version.version} learned: type {version.record.token} in prompts")
     out.hint(f"tireg eval {version.name}")
+
+
+def request(options: dict[str, Any]) -> Any:
+    """The TrainRequest for the options as click gives them."""
+    from tireg.workflows.learning import Keeping
+    from tireg.workflows.recipes import read_recipe
+    from tireg.workflows.train import TrainRequest
+
+    knobs = {name: options.pop(name) for name in KNOBS}
+    keeping = Keeping(**{name: options.pop(name) for name in KEEPING})
+    options["resume"] = options["resume"] or options["resume_anyway"]
+    recipe = read_recipe(options.pop("recipe"), knobs)
+    return TrainRequest(recipe=recipe, keeping=keeping, **options)

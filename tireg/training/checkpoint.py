@@ -85,20 +85,29 @@ def pack_front(front: Kept) -> bytes:
     )
 
 
+def newest_front(data: bytes) -> int:
+    """The last step whose rows are in the front that a packed state goes with; -1 for none."""
+    return max((int(step) for step, _ in _about(data)["front"].values()), default=-1)
+
+
 def unpack(data: bytes, front: bytes) -> State:
     """The state that :func:`pack` and :func:`pack_front` wrote; CorruptError if it is not one."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length])
-        about = json.loads(header["__metadata__"]["tireg"])
-        return _state(about, load(data), load(front))
+        return _state(_about(data), load(data), load(front))
     except (SafetensorError, ValueError, LookupError, TypeError, UnicodeDecodeError) as error:
         raise CorruptError(
             "the checkpoint of this run is damaged", hint="run it again without --resume"
         ) from error
+
+
+def _about(data: bytes) -> dict[str, Any]:
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    about: dict[str, Any] = json.loads(header["__metadata__"]["tireg"])
+    return about
 
 
 def _state(about: dict[str, Any], held: dict[str, torch.Tensor], front: dict[str, Any]) -> State:

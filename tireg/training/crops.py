@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from tireg.training.images import Photo, stack
-from tireg.training.masks import center_of, to_weights
+from tireg.training.masks import to_weights
 
 if TYPE_CHECKING:
     import torch
@@ -74,9 +74,9 @@ def prepare(
     """Cut every photo, and its mask with it, to the size it is learned at.
 
     Without ``buckets`` all become squares of ``resolution``, with them each the nearest of
-    :func:`bucket_sizes`; nothing is squashed. One crop is the middle of the picture, or as near
-    to the middle of its mask as the picture allows; more are drawn at random from ``seed``, of
-    0.8 to 1 of the side. ``flip`` adds the mirror image of each. ``masks`` are L pictures of the
+    :func:`bucket_sizes`; nothing is squashed. One crop is the middle of the picture, moved only
+    where that keeps more of its mask; more are drawn at random from ``seed``, of 0.8 to 1 of the
+    side. ``flip`` adds the mirror image of each. ``masks`` are L pictures of the
     photos' own sizes. Rows are ordered by crop, then photo; the mirror images come last.
     """
     own = list(masks) if masks is not None else [None] * len(photos)
@@ -121,15 +121,15 @@ def window(
 ) -> Box:
     """What to cut out of a picture (width, height) for ``size`` (height, width), in its pixels.
 
-    The largest window of that shape in the middle, or around the middle of ``mask``; with a
-    ``generator`` one of 0.8 to 1 of its side, anywhere, the best masked of eight draws.
+    The largest window of that shape in the middle, moved only as far as it keeps more of
+    ``mask``; with a ``generator`` one of 0.8 to 1 of its side, anywhere, the best masked of eight.
     """
     width, height = picture
     shape = size[1] / size[0]
     full = (shape * height, float(height)) if width / height >= shape else (width, width / shape)
     if generator is None:
-        return _around(picture, full, center_of(mask) if mask else (width / 2, height / 2))
-    best: tuple[float, Box] = (-1.0, (0.0, 0.0, *full))
+        return _middle(picture, full, mask)
+    best: tuple[float, Box] = (0.0, _middle(picture, full, mask))
     for _ in range(TRIES if mask is not None else 1):
         scale = float(generator.uniform(MIN_CROP, 1.0))
         part = (full[0] * scale, full[1] * scale)
@@ -141,12 +141,25 @@ def window(
     return best[1]
 
 
-def _around(picture: tuple[int, int], part: tuple[float, float], middle: tuple[float, float]) -> Box:
-    left, top = (
-        min(max(m - p / 2, 0.0), whole - p)
-        for whole, p, m in zip(picture, part, middle, strict=True)
-    )
+def _middle(picture: tuple[int, int], part: tuple[float, float], mask: Image.Image | None) -> Box:
+    left, top = ((whole - p) / 2 for whole, p in zip(picture, part, strict=True))
+    if mask is not None:
+        weight = np.asarray(mask, dtype=np.float64)
+        left, top = _slide(weight.sum(0), part[0], left), _slide(weight.sum(1), part[1], top)
     return (left, top, left + part[0], top + part[1])
+
+
+def _slide(weight: np.ndarray, length: float, middle: float) -> float:
+    """Where a window of ``length`` along a profile [n] begins to keep all but 1% of the most.
+
+    Of several such places the one nearest to ``middle``.
+    """
+    places = np.append(np.arange(0.0, len(weight) - length), [middle, len(weight) - length])
+    total = np.append(0.0, np.cumsum(weight))
+    edges = np.arange(len(total))
+    kept = np.interp(places + length, edges, total) - np.interp(places, edges, total)
+    good = places[kept >= 0.99 * kept.max()]
+    return float(max(0.0, good[np.abs(good - middle).argmin()]))
 
 
 def _kept(mask: Image.Image, box: Box) -> float:
@@ -156,9 +169,7 @@ def _kept(mask: Image.Image, box: Box) -> float:
     return float(weight[top:bottom, left:right].sum() / max(weight.sum(), 1e-9))
 
 
-def _cut(
-    image: Image.Image, size: tuple[int, int], box: Box, how: Image.Resampling
-) -> Image.Image:
+def _cut(image: Image.Image, size: tuple[int, int], box: Box, how: Image.Resampling) -> Image.Image:
     left, top, right, bottom = box
     inside = (max(0, left), max(0, top), min(image.width, right), min(image.height, bottom))
     return image.resize((size[1], size[0]), how, box=inside)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from tireg.errors import ConfigError
 from tireg.models.bases import Base
+from tireg.training.crops import Prepared
+from tireg.training.masks import latent_masks
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,26 @@ def encode_pictures(base: Base, pictures: torch.Tensor, prompts: Sequence[torch.
         raise ConfigError("the base's VAE gave values that are not finite", hint="--dtype fp32")
     height, width = pictures.shape[-2:]
     return Bucket(mean.clone(), std.clone(), (height, width), tuple(prompts))
+
+
+def encode_data(
+    base: Base, prepared: Sequence[Prepared], per_picture: Sequence[Sequence[int]]
+) -> Data:
+    """Encode the prepared pictures, one bucket for each size.
+
+    ``per_picture[i]`` are the prompt indices of photo i, whichever crops of it there are. Masks
+    are averaged to the latents' size. ConfigError where the VAE overflows.
+    """
+    buckets = []
+    for part in prepared:
+        prompts = [torch.tensor(per_picture[owner]) for owner in part.owner]
+        bucket = encode_pictures(base, part.pictures, prompts)
+        if part.masks is not None:
+            height, width = bucket.mean.shape[-2:]
+            masks = latent_masks(part.masks, (height, width)).to(bucket.mean.device)
+            bucket = replace(bucket, masks=masks)
+        buckets.append(bucket)
+    return Data(tuple(buckets))
 
 
 def draw_batch(

@@ -8,11 +8,15 @@ from pathlib import Path
 
 from tireg.domain.concept_files import CONCEPT_NAMES, MAX_PICTURES
 from tireg.errors import ConceptError
-from tireg.training.images import HEIF_SUFFIXES, OTHER_SUFFIXES, RAW_SUFFIXES
 
 SUFFIXES = frozenset(
     ".avif .bmp .gif .jfif .jp2 .jpeg .jpg .mpo .png .ppm .tif .tiff .webp".split()
 )
+RAW_SUFFIXES = frozenset(
+    ".3fr .arw .cr2 .cr3 .dng .erf .nef .nrw .orf .pef .raf .rw2 .rwl .sr2 .srw .x3f".split()
+)
+HEIF_SUFFIXES = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
+OTHER_SUFFIXES = frozenset({".eps", ".jxl", ".pdf", ".psd", ".svg", ".tga", ".xcf"})
 FOREIGN = HEIF_SUFFIXES | RAW_SUFFIXES | OTHER_SUFFIXES
 MASK_ENDINGS = ("_mask", "-masklabel")
 CAPTION_SUFFIXES = (".txt", ".caption")

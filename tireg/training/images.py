@@ -18,17 +18,15 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from tireg.domain.concept_files import read_file
 from tireg.domain.concepts import Picture
 from tireg.errors import ConceptError
+from tireg.training.folders import HEIF_SUFFIXES, OTHER_SUFFIXES, RAW_SUFFIXES
+from tireg.training.folders import find_pictures as find_pictures
 
 if TYPE_CHECKING:
     import torch
 
 # What Pillow may try: no format that starts another program (EPS) or has no signature (TGA).
-FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
-RAW_SUFFIXES = frozenset(
-    ".3fr .arw .cr2 .cr3 .dng .erf .nef .nrw .orf .pef .raf .rw2 .rwl .sr2 .srw .x3f".split()
-)
-HEIF_SUFFIXES = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
-OTHER_SUFFIXES = frozenset({".eps", ".jxl", ".pdf", ".psd", ".svg", ".tga", ".xcf"})
+# An MPO is opened as the JPEG that it begins with.
+FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 MAX_BYTES = 512 * 2**20
 MAX_PIXELS = 178_000_000
 MAX_PROFILE_BYTES = 8 * 2**20
@@ -130,7 +128,7 @@ def decode(path: Path, data: bytes) -> tuple[Image.Image, list[str], str, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            with Image.open(io.BytesIO(data), formats=_formats()) as opened:
                 if opened.width * opened.height > MAX_PIXELS:
                     raise _too_many(path)
                 notes = _frames(path, opened)
@@ -145,6 +143,13 @@ def decode(path: Path, data: bytes) -> tuple[Image.Image, list[str], str, str]:
         raise ConceptError(f"'{path}' does not fit into memory") from error
     except DAMAGE as error:
         raise ConceptError(f"'{path}' is a damaged picture: {error}") from error
+
+
+def _formats() -> list[str]:
+    """Those of :data:`FORMATS` that this build of Pillow has."""
+    if any(name not in Image.OPEN for name in FORMATS):
+        Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _too_many(path: Path) -> ConceptError:

@@ -18,7 +18,7 @@ from tireg.training.data import Batch, Data, draw_batch
 from tireg.training.objective import Objective
 from tireg.training.optimisers import limit_norms, make_optimiser, rate_at
 from tireg.training.stopping import Check, Front, Look, Rows, gain, has_learned, why_stop
-from tireg.training.validation import fixed_batches, fixed_losses
+from tireg.training.validation import PART, PARTS, fixed_batches, fixed_losses
 
 CHECKS = 12
 # A probe draws pictures, which costs as much as many steps: one at every third check.
@@ -133,13 +133,14 @@ class Learning:
             yield self._note(self.start.mean().item(), self.start[: len(self.fixed[0].prompts)])
         while self.reason is None:
             began = time.monotonic()
-            self._advance()
+            self.advance()
             due = self.step % self.every == 0 or self.step == self.recipe.last_step
             check = self._check() if due else None
             self.seconds += time.monotonic() - began
             yield check or Tick(self.step)
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
+        """One step: draw, forward, backward, move."""
         recipe, run = self.recipe, self.run
         batch = draw_batch(
             run.data,
@@ -256,6 +257,11 @@ class Learning:
             rows, dict(self.front.kept), step, self.reason, fall, error, tuple(self.checks)
         )
 
+    @property
+    def looked(self) -> int:
+        """Samples of the fixed loss so far, those of the start and the end included."""
+        return PART * (len(self.checks) - 1) + 2 * PART * PARTS
+
     def state(self) -> State:
         """Everything that going on needs."""
         assert self.start is not None
@@ -285,7 +291,8 @@ class Learning:
         self.count, self.good, self.start = saved.count, saved.good, saved.start
         self.loss_sum.copy_(saved.loss_sum)
         self.generator.set_state(saved.generator)
-        self.checks, self.front = list(saved.checks), Front(dict(saved.front))
+        self.checks = list(saved.checks)
+        self.front = Front.again(saved.front, saved.checks)
 
 
 def check_gradient(run: Run) -> None:

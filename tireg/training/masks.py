@@ -34,7 +34,7 @@ def find_mask(picture: Path, folder: Path | None = None) -> Path | None:
         for end in ends:
             for suffix in MASK_SUFFIXES:
                 path = place / f"{picture.stem}{end}{suffix}"
-                if path.is_file():
+                if path.exists() or path.is_symlink():
                     return path
     return None
 
@@ -82,16 +82,6 @@ def checked(mask: Image.Image, photo: Photo, empty: str) -> Image.Image | None:
     if mask.size != photo.image.size:
         mask = mask.resize(photo.image.size, Image.Resampling.BOX)
     return mask
-
-
-def center_of(mask: Image.Image) -> tuple[float, float]:
-    """Centre of a mask's weight in pixels, (x, y)."""
-    small = mask if max(mask.size) <= 256 else mask.resize((256, 256), Image.Resampling.BOX)
-    weight = np.asarray(small, dtype=np.float64)
-    total = max(float(weight.sum()), 1e-9)
-    across = float(weight.sum(0) @ (np.arange(small.width) + 0.5)) / total
-    down = float(weight.sum(1) @ (np.arange(small.height) + 0.5)) / total
-    return across * mask.width / small.width, down * mask.height / small.height
 
 
 def to_weights(masks: Sequence[Image.Image], floor: float = 0.0) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ COMMON_WORDS = (
     "light dark night day old new wooden metal glass art style background left right top bottom"
 ).split()
 
+SAMPLED = 2048
+
 
 def words_norm(tokenizer: Any, table: torch.Tensor, extra: Sequence[str] = ()) -> float:
     """Mean length of the rows of ordinary words in use, from ``table`` [rows, width].
@@ -36,41 +39,103 @@ def words_norm(tokenizer: Any, table: torch.Tensor, extra: Sequence[str] = ()) -
 def start_rows(
     tokenizer: Any, table: torch.Tensor, words: str, vectors: int, *, seed: int
 ) -> torch.Tensor:
-    """``vectors`` fp32 rows [vectors, width] that begin as ``words``.
+    """``vectors`` fp32 rows [vectors, width] that begin as ``words``, by :func:`fit_rows`.
 
-    With as many words as vectors, one each; with fewer, words repeat, moved apart by noise of a
-    tenth of their length so that they can part; with more, neighbouring words are averaged at
-    their own mean length. RecipeError for a word the vocabulary does not have whole.
+    A word in several pieces gives all of them. RecipeError as in :func:`phrase_ids`.
     """
-    ids: list[int] = []
+    ids = phrase_ids(tokenizer, words)
+    chosen = table[torch.tensor(ids, device=table.device)]
+    return fit_rows(chosen.detach().to("cpu", torch.float32), vectors, seed=seed)
+
+
+def phrase_ids(tokenizer: Any, words: str) -> list[int]:
+    """Token ids of every piece of a word or a phrase, in order.
+
+    RecipeError where there is no word, and for a word that the vocabulary does not know: one
+    that gives unknown tokens, or falls apart into pieces of less than two letters on average,
+    as no word does that the encoder has learned.
+    """
     for word in words.split():
-        pieces = word_ids(tokenizer, word)
-        if len(pieces) != 1:
+        if not _is_known(tokenizer, word):
             raise RecipeError(
                 f"the initial word '{word}' is not in this base's vocabulary",
                 hint=suggest_words(tokenizer, word),
             )
-        ids += pieces
+    ids = _content(tokenizer, words)
     if not ids:
         raise RecipeError("there is no initial word", hint="--init WORDS, such as --init cat")
-    chosen = table[torch.tensor(ids, device=table.device)]
-    begin: torch.Tensor = chosen.detach().to("cpu", torch.float32)
-    if len(ids) == vectors:
+    return ids
+
+
+def fit_rows(begin: torch.Tensor, vectors: int, *, seed: int) -> torch.Tensor:
+    """``begin`` [m, width] made into fp32 rows [vectors, width].
+
+    With m = ``vectors`` as it is; with fewer, rows repeat, moved apart by noise of a tenth of
+    their length so that they can part; with more, neighbouring rows are averaged at their own
+    mean length, so that none is left out.
+    """
+    count = len(begin)
+    if count == vectors:
         return begin.clone()
-    if len(ids) > vectors:
+    if count > vectors:
         groups = torch.tensor_split(begin, vectors)
         means = torch.stack([g.mean(dim=0) for g in groups])
         lengths = torch.stack([g.norm(dim=-1).mean() for g in groups])
         unit: torch.Tensor = means / means.norm(dim=-1, keepdim=True).clamp(min=1e-12)
         return unit * lengths[:, None]
-    rows = begin[torch.arange(vectors) % len(ids)].clone()
+    rows = begin[torch.arange(vectors) % count].clone()
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(rows.shape, generator=generator)
-    repeats = (torch.arange(vectors) >= len(ids))[:, None]
+    repeats = (torch.arange(vectors) >= count)[:, None]
     moved: torch.Tensor = (
         rows + repeats * 0.1 * rows.norm(dim=-1, keepdim=True) * noise / noise.shape[1] ** 0.5
     )
     return moved
+
+
+def random_rows(
+    tokenizer: Any, table: torch.Tensor, vectors: int, scale: float, *, seed: int
+) -> torch.Tensor:
+    """Random fp32 rows [vectors, width], each ``scale`` long, unlike any one word.
+
+    Their directions have the mean and covariance of whole words of the vocabulary: coordinates
+    of a table differ in strength, and a plain Gaussian is strong where no word is. Drawn as the
+    mean plus a Gaussian mixture of the centred rows, so no matrix is decomposed.
+    """
+    ids = sorted({i[0] for i in (word_ids(tokenizer, w) for w in _sample(tokenizer)) if i})
+    used = table[torch.tensor(ids, device=table.device)] if len(ids) > 1 else table
+    words = used.detach().to("cpu", torch.float32)
+    mean = words.mean(dim=0)
+    weights = torch.randn((vectors, len(words)), generator=torch.Generator().manual_seed(seed)) / (
+        len(words) ** 0.5
+    )
+    rows: torch.Tensor = mean + weights @ (words - mean)
+    unit: torch.Tensor = rows / rows.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    return unit * scale
+
+
+def _sample(tokenizer: Any) -> list[str]:
+    """At most ``SAMPLED`` known words, spread over the vocabulary."""
+    words = known_words(tokenizer)
+    return words[:: max(1, len(words) // SAMPLED)][:SAMPLED]
+
+
+def _is_known(tokenizer: Any, word: str) -> bool:
+    unknown = getattr(original_tokenizer(tokenizer), "unk_token_id", None)
+    ends = {getattr(original_tokenizer(tokenizer), "eos_token_id", None)}
+    if unknown not in ends and unknown in word_ids(tokenizer, word):
+        return False
+    for chunk in re.findall(r"[^\W\d_]+", word):
+        pieces = len(_content(tokenizer, chunk))
+        if pieces > 1 and 2 * pieces > len(chunk):
+            return False
+    return True
+
+
+def _content(tokenizer: Any, words: str) -> list[int]:
+    """Ids of ``words`` without a space that stands as a piece of its own ('▁' alone)."""
+    space = original_tokenizer(tokenizer).get_vocab().get("▁")
+    return [i for i in word_ids(tokenizer, words) if i != space]
 
 
 def known_words(tokenizer: Any) -> list[str]:

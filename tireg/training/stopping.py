@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -18,6 +18,9 @@ BETTER = 0.02
 STILL_FALLING = 1.0
 # A variant for editing must still show the concept, one for fidelity still obey the prompt.
 LEAST = 0.35
+LOST = 100.0
+# Differences of a probe's score that six pictures cannot tell from chance.
+TIE = 0.05
 VARIANTS = ("balanced", "faithful", "editable")
 
 
@@ -63,28 +66,43 @@ class Check:
 
 @dataclass
 class Front:
-    """The rows worth keeping of all that were looked at: one per variant."""
+    """The rows worth keeping of all that were looked at: one per variant.
+
+    Newer rows win where they are within ``TIE`` of the best that was ever seen: the rate falls,
+    so that of rows that look alike the later have settled more.
+    """
 
     kept: dict[str, tuple[int, Look, Rows]] = field(default_factory=dict)
+    best: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def again(cls, kept: Mapping[str, tuple[int, Look, Rows]], checks: Sequence[Check]) -> Front:
+        """A front as it was, from what it kept and the checks that were made."""
+        front = cls(dict(kept))
+        for check in checks:
+            if check.look is not None:
+                front._see(check.look)
+        return front
 
     def offer(self, step: int, look: Look, rows: Rows) -> None:
-        """Keep ``rows`` [n, width] per encoder where they beat what a variant has.
-
-        Offering the same rows again changes nothing.
-        """
+        """Keep ``rows`` [n, width] per encoder where they are good enough for a variant."""
+        self._see(look)
         for variant in VARIANTS:
-            held = self.kept.get(variant)
-            if held is None or worth(variant, look) > worth(variant, held[1]):
+            if worth(variant, look) >= self.best[variant] - TIE:
                 self.kept[variant] = (step, look, rows)
 
+    def _see(self, look: Look) -> None:
+        for variant in VARIANTS:
+            self.best[variant] = max(self.best.get(variant, -math.inf), worth(variant, look))
 
-def worth(variant: str, look: Look) -> tuple[bool, float]:
+
+def worth(variant: str, look: Look) -> float:
     """What a variant is chosen by; rows that lose the other side altogether come last."""
     if variant == "faithful":
-        return look.editability >= LEAST, look.fidelity
+        return look.fidelity - (LOST if look.editability < LEAST else 0.0)
     if variant == "editable":
-        return look.fidelity >= LEAST, look.editability
-    return True, look.balance
+        return look.editability - (LOST if look.fidelity < LEAST else 0.0)
+    return look.balance
 
 
 def why_stop(checks: Sequence[Check]) -> str | None:

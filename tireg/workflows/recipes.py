@@ -13,13 +13,13 @@ OTHER_NAMES = {"lr": "learning_rate"}
 MAX_BYTES = 1 << 20
 
 
-def read_recipe(path: Path | None, knobs: Mapping[str, Any], *, init: str = "") -> Recipe:
+def read_recipe(path: Path | None, knobs: Mapping[str, Any]) -> Recipe:
     """The recipe of ``path`` (YAML, may be None) with ``knobs`` that are not None laid over it.
 
     Raises RecipeError for a file that is not a recipe and for any unknown or wrong knob.
     """
     values = _read(path) if path is not None else {}
-    for name, value in {**knobs, "init": init or None}.items():
+    for name, value in knobs.items():
         if value is not None:
             values[OTHER_NAMES.get(name, name)] = value
     return make_recipe(values, name=f"'{path}'" if path is not None else "the recipe")

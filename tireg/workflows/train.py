@@ -2,111 +2,149 @@
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tireg
-from tireg.domain.concepts import TEMPLATES, Concept, Kind, check_templates, check_token
+from tireg.domain.concepts import Kind
 from tireg.domain.fingerprints import BaseRef
 from tireg.domain.recipes import Recipe
-from tireg.domain.records import CurvePoint, FileRole, Record, Source, StoredFile, Training
-from tireg.domain.tensors import tensor_hash
-from tireg.errors import ConfigError, NameInUseError, RecipeError, RefError
+from tireg.domain.records import Variant
+from tireg.errors import ConceptError, NameInUseError, RefError, TrainingFailedError
 from tireg.store.home import check_writable
 from tireg.store.names import check_name
 from tireg.store.registry import Registry
-from tireg.store.rows import BaseRow, Version
+from tireg.store.rows import Version
 from tireg.workflows.bases import fingerprint_of
-from tireg.workflows.environment import package_versions
+from tireg.workflows.learning import Keeping
+from tireg.workflows.making import remember_base
 from tireg.workflows.places import Place, find_base
-from tireg.workflows.progress import Event, Listener, Notice, silent
-from tireg.workflows.vectors import FILE_NAME, MEDIA_TYPE, describe, pack_vectors
+from tireg.workflows.progress import Listener, Notice, silent
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from tireg.models.bases import Base
-    from tireg.training.images import Photo
-    from tireg.training.stopping import Check
-
-KEPT_SIDE = 512
-MAX_PREVIEWS = 4
+    from tireg.workflows.concept_input import ConceptInput, ConceptPlan, Typed
+    from tireg.workflows.teaching import Learned
 
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What to learn, on which base, by which recipe."""
+    """What to learn, on which base, by which recipe, and what to keep of it.
+
+    ``pictures`` are files, folders, or one concept file, whose entries the other fields override
+    where they are given. ``variants`` keeps the front between likeness and obedience as versions
+    with the aliases ``faithful``, ``balanced`` and ``editable``; ``pick`` is which of them becomes
+    the newest version.
+    """
 
     pictures: Sequence[Path]
     base: str
-    name: str
-    token: str
-    kind: Kind
-    recipe: Recipe
+    name: str = ""
+    token: str = ""
+    kind: Kind | None = None
+    recipe: Recipe = field(default_factory=Recipe)
     class_noun: str = ""
     device: str = "auto"
     dtype: str = "auto"
-    templates: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Learned:
-    """What a run leaves behind before it is recorded."""
-
-    tensors: dict[str, np.ndarray]
-    moments: list[Check]
-    previews: list[tuple[str, bytes]]
+    templates: Path | tuple[str, ...] | None = None
+    license: str | None = None
+    negative: bool | None = None
+    encoder: str | None = None
+    keeping: Keeping = field(default_factory=Keeping)
+    resume: bool = False
+    resume_anyway: bool = False
+    variants: bool = False
+    pick: Variant = "balanced"
+    memory: str = "auto"
 
 
 def train(request: TrainRequest, *, home: Path, listen: Listener = silent) -> Version:
-    """Train and record. Nothing is recorded unless everything went well.
+    """Train and record; the version that was picked.
 
-    Raises InputError kinds for what cannot be used, TrainingFailedError when nothing was
-    learned, StoreError when it cannot be saved.
+    Nothing is recorded unless all goes well, but for a run that learned nothing: that is kept in
+    the trash, with its reason. Raises InputError kinds for what cannot be used,
+    TrainingFailedError when nothing was learned, StoreError when it cannot be saved.
     """
-    request = _resolved(request)
+    from tireg.workflows.concept_input import load_concept, plan_concept
+
     check_writable(home)
+    plan = plan_concept(request.pictures, _typed(request))
+    request = _settled(request, plan)
     with Registry.open(home) as registry:
         _check_name(registry, request)
         known = {row.id: row.path for row in registry.bases() if row.path}
-    from tireg.training.images import find_pictures, load_photos
-
-    photos = load_photos(find_pictures(request.pictures))
-    for note in (note for photo in photos for note in photo.notes):
-        listen(Notice(note))
     place = find_base(request.base, known)
 
-    from tireg.models.bases import check_new_word, open_base
+    from tireg.models.bases import identify
 
-    listen(Event("opening the base", 0, 1, place.id))
-    base = open_base(place.folder, device=request.device, dtype=request.dtype)
-    check_new_word(base, request.token)
-    fingerprint = fingerprint_of(home, base.folder, base.family)
-    listen(Event("opening the base", 1, 1, place.id))
-    recipe = request.recipe
-    if not recipe.resolution:
-        recipe = recipe.model_copy(update={"resolution": base.family.resolution})
-    request = replace(request, recipe=recipe)
-    learned = _learn(base, photos, request, listen)
+    family = identify(place.folder)
+    side = request.recipe.resolution or family.resolution
+    request = replace(request, recipe=request.recipe.model_copy(update={"resolution": side}))
+    concept = load_concept(
+        plan, captions=request.recipe.captions, masks=request.recipe.masks, resolution=side
+    )
+    for note in concept.warnings:
+        listen(Notice(note))
     ref = BaseRef(
         id=place.id,
         revision=place.revision,
-        family=base.family.id,
-        fingerprint=fingerprint,
+        family=family.id,
+        fingerprint=fingerprint_of(home, place.folder, family),
         license=place.license,
     )
-    record, objects = _record(request, photos, base, ref, learned)
-    return _save(home, record, objects, place)
+    from tireg.workflows.teaching import prepare_folder, teach
+
+    folder = prepare_folder(request, concept, ref, home)
+    done = folder.finished() if request.resume else None
+    if done:
+        listen(Notice("this run is complete: nothing is left to do"))
+        return _recorded(home, done)
+    learned = teach(request, concept, place, folder, home, listen)
+    return _keep(request, concept, ref, place, learned, home)
+
+
+def _typed(request: TrainRequest) -> Typed:
+    from tireg.workflows.concept_input import Typed
+
+    return Typed(
+        token=request.token,
+        kind=request.kind,
+        name=request.name,
+        class_noun=request.class_noun.strip(),
+        license=request.license,
+        negative=request.negative,
+        templates=request.templates,
+    )
+
+
+def _settled(request: TrainRequest, plan: ConceptPlan) -> TrainRequest:
+    """The request with what the concept file says where nothing was typed."""
+    init = request.recipe.init.strip()
+    noun = plan.class_noun or (init if init not in ("auto", "random") else "")
+    if not noun:
+        raise ConceptError(
+            "there is no ordinary word for what is to be learned",
+            hint="--class NOUN, such as --class cat, or --init WORDS",
+        )
+    return replace(
+        request,
+        name=check_name(plan.name) if plan.name else _no_name(),
+        token=plan.token,
+        kind=plan.kind,
+        class_noun=noun,
+        templates=plan.templates,
+        license=plan.license,
+        negative=plan.negative,
+        recipe=request.recipe.model_copy(update={"init": init or noun}),
+    )
+
+
+def _no_name() -> str:
+    raise ConceptError("there is no name to record it under", hint="--name my-cat")
 
 
 def _check_name(registry: Registry, request: TrainRequest) -> None:
     """NameInUseError, before any work, if the name belongs to another token or kind."""
-    check_name(request.name)
     try:
         record = registry.resolve(request.name).record
     except RefError:
@@ -119,219 +157,44 @@ def _check_name(registry: Registry, request: TrainRequest) -> None:
         )
 
 
-def _resolved(request: TrainRequest) -> TrainRequest:
-    """The request with its defaults filled in; cheap checks come before anything slow."""
-    check_token(request.token)
-    templates = check_templates(request.templates or TEMPLATES[request.kind])
-    init = request.recipe.init.strip()
-    noun = request.class_noun.strip() or init
-    if not noun:
-        raise RecipeError("there is no word to start from", hint="--init WORDS, such as --init cat")
-    recipe = request.recipe.model_copy(update={"init": init or noun})
-    return replace(request, recipe=recipe, class_noun=noun, templates=templates)
-
-
-def _learn(base: Base, photos: list[Photo], request: TrainRequest, listen: Listener) -> _Learned:
-    """Run the loop on an open base and draw the previews."""
-    import torch
-
-    from tireg.models import bases
-    from tireg.models.conditioning import Conditioning
-    from tireg.training.data import Data, encode_pictures
-    from tireg.training.images import to_tensor
-    from tireg.training.loop import Learning, Run
-    from tireg.training.objective import Objective
-    from tireg.training.rows import start_rows, words_norm
-    from tireg.training.stopping import Check
-
-    recipe, token = request.recipe, request.token
-    rows, scales = {}, {}
-    used = sorted({w for t in request.templates for w in t.replace("{token}", "").split()})
-    for key, encoder in base.encoders.items():
-        table = encoder.model.get_input_embeddings().weight
-        begin = start_rows(encoder.tokenizer, table, recipe.init, recipe.vectors, seed=recipe.seed)
-        rows[key] = begin.numpy()
-        scales[key] = words_norm(encoder.tokenizer, table, used)
-    wrappers = bases.load(base.pipe, {token: rows}, family=base.family)
-    prompts = [t.replace("{token}", token) for t in request.templates]
-    conditioning = Conditioning(base, prompts, token)
-    listen(Event("encoding the pictures", 0, 1))
-    pictures = to_tensor(photos, recipe.resolution, flip=recipe.flip)
-    every = torch.arange(len(prompts))
-    data = Data((encode_pictures(base, pictures, [every] * len(pictures)),))
-    listen(Event("encoding the pictures", 1, 1))
-    run = Run(
-        base,
-        Objective(base, conditioning, snr_gamma=recipe.snr_gamma),
-        data,
-        recipe,
-        wrappers,
-        scales,
-    )
-    learning = Learning(run)
-    for moment in learning:
-        if isinstance(moment, Check):
-            listen(Event("learning", moment.step, recipe.last_step, _line(moment)))
-    outcome = learning.outcome
-    return _Learned(
-        {key: value.numpy() for key, value in outcome.rows.items()},
-        list(outcome.checks),
-        _previews(base, request, prompts, listen),
-    )
-
-
-def _line(moment: Check) -> str:
-    return (
-        f"loss {moment.loss:.4f}  fixed {moment.validation:.4f}  norm {moment.norm:.2f}"
-        f"  cosine {moment.cosine:.2f}"
-    )
-
-
-def _previews(
-    base: Base, request: TrainRequest, prompts: list[str], listen: Listener
-) -> list[tuple[str, bytes]]:
-    """One to four pictures with the new word; fewer where drawing would outlast the training."""
-    from tireg.models.sampler import Draw, DrawSettings, draw
-
-    family, recipe = base.family, request.recipe
-    count = max(1, min(MAX_PREVIEWS, recipe.last_step * recipe.batch // family.steps))
-    shown = [prompts[i % len(prompts)] for i in range(count)]
-    settings = DrawSettings(
-        family.sampler, family.steps, family.guidance, recipe.resolution, recipe.resolution, count
-    )
-    draws = [Draw(prompt, seed) for seed, prompt in enumerate(shown)]
-    listen(Event("drawing previews", 0, count))
-    pictures = []
-    for index, picture in draw(base.pipe, draws, settings):
-        pictures.append((draws[index].prompt, png_bytes(picture)))
-        listen(Event("drawing previews", index + 1, count))
-    return pictures
-
-
-def png_bytes(picture: np.ndarray) -> bytes:
-    """A uint8 picture [h, w, 3] as PNG, without any metadata."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def _record(
-    request: TrainRequest, photos: list[Photo], base: Base, ref: BaseRef, learned: _Learned
-) -> tuple[Record, dict[str, bytes]]:
-    """The record of a finished run, and the objects it names by their sha256."""
-    from tireg.models.bases import dtype_name
-
-    recipe = request.recipe
-    objects: dict[str, bytes] = {}
-    files = [
-        stored(objects, "embedding", FILE_NAME, pack_vectors(request.token, learned.tensors),
-               MEDIA_TYPE)
-    ]  # fmt: skip
-    for number, (prompt, data) in enumerate(learned.previews, 1):
-        name = f"preview-{number}.png"
-        files.append(stored(objects, "preview", name, data, "image/png", prompt))
-    for number, data in enumerate(_kept_pictures(photos, recipe.resolution), 1):
-        name = f"picture-{number:02}.png"
-        files.append(stored(objects, "picture", name, data, "image/png"))
-    last = learned.moments[-1]
-    training = Training(
-        steps=recipe.last_step,
-        samples=recipe.last_step * recipe.batch,
-        # To the microsecond: two quick runs of one recipe are two versions, not one record.
-        seconds=round(last.seconds, 6),
-        device=str(base.device),
-        dtype=dtype_name(base.dtype),
-        threads=_threads(),
-        curve=tuple(
-            CurvePoint(
-                step=m.step, loss=m.loss, validation=m.validation, norm=m.norm, cosine=m.cosine
-            )
-            for m in learned.moments
-        ),
-        packages=package_versions(),
-    )
-    concept = Concept(
-        kind=request.kind,
-        class_noun=request.class_noun,
-        pictures=tuple(photo.picture for photo in photos),
-        templates=request.templates,
-    )
-    record = Record(
-        name=request.name,
-        token=request.token,
-        kind=request.kind,
-        class_noun=request.class_noun,
-        tensor_hash=tensor_hash(learned.tensors),
-        tensors=describe(learned.tensors),
-        families=(ref.family,),
-        files=tuple(files),
-        base=ref,
-        concept=concept,
-        recipe=recipe,
-        training=training,
-        source=Source(how="trained"),
-        license=ref.license,
-        created=utc_now(),
-        tireg_version=tireg.__version__,
-    )
-    return record, objects
-
-
-def stored(
-    objects: dict[str, bytes],
-    role: FileRole,
-    name: str,
-    data: bytes,
-    media_type: str,
-    text: str | None = None,
-) -> StoredFile:
-    """Put ``data`` among ``objects`` and describe it for a record."""
-    import hashlib
-
-    sha = hashlib.sha256(data).hexdigest()
-    objects[sha] = data
-    return StoredFile(
-        role=role, name=name, sha256=sha, bytes=len(data), media_type=media_type, text=text
-    )
-
-
-def _kept_pictures(photos: list[Photo], side: int) -> list[bytes]:
-    """The pictures as they were learned from, at most 512 pixels, without any metadata.
-
-    They stay on this machine: scoring compares with them. Publishing leaves them out.
-    """
-    import numpy as np
-
-    from tireg.training.images import square
-
-    return [png_bytes(np.asarray(square(p.image, min(side, KEPT_SIDE)))) for p in photos]
-
-
-def _threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
-
-
-def utc_now() -> str:
-    """Now, UTC, ISO 8601, to the second; SOURCE_DATE_EPOCH fixes it for repeatable builds."""
-    fixed = os.environ.get("SOURCE_DATE_EPOCH")
-    try:
-        moment = datetime.fromtimestamp(int(fixed), UTC) if fixed else datetime.now(UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise ConfigError("SOURCE_DATE_EPOCH is not a number of seconds") from error
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _save(home: Path, record: Record, objects: dict[str, bytes], place: Place) -> Version:
+def _recorded(home: Path, shas: list[str]) -> Version:
+    """The version that a finished run was recorded as."""
     with Registry.open(home) as registry:
-        remember_base(registry, record.base, place)
-        return registry.add(record, objects, again=True).version
+        for match in registry.lookup(shas[-1]):
+            return registry.resolve(match.found.ref, trashed=True)
+    raise RefError(
+        "this run is complete, but what it recorded is gone", hint="run it again without --resume"
+    )
 
 
-def remember_base(registry: Registry, ref: BaseRef | None, place: Place) -> None:
-    """Keep where the base was found, so that its id alone is enough next time."""
-    if ref is not None:
-        registry.add_base(replace(BaseRow.of(ref), path=str(place.folder)))
+def _keep(
+    request: TrainRequest,
+    concept: ConceptInput,
+    ref: BaseRef,
+    place: Place,
+    learned: Learned,
+    home: Path,
+) -> Version:
+    """Record what was learned; a run that learned nothing goes to the trash and is an error."""
+    from tireg.workflows.trained import make_records
+
+    outcome = learned.outcome
+    records = make_records(request, concept, ref, learned)
+    with Registry.open(home) as registry:
+        remember_base(registry, ref, place)
+        versions = [
+            registry.add(made.record, made.objects, aliases=made.aliases, again=True).version
+            for made in records
+        ]
+        version = versions[-1]
+        if not outcome.learned:
+            registry.remove(f"{version.name}@{version.version}")
+    learned.folder.finish([v.record_sha for v in versions])
+    if not outcome.learned:
+        raise TrainingFailedError(
+            f"'{request.name}' learned nothing: the loss on the fixed samples fell by "
+            f"{outcome.gain:.5f}, within two standard errors ({outcome.gain_error:.5f} each)",
+            hint="more --steps, another --init, clearer pictures, or a --base that can draw such "
+            f"things; its log is {learned.folder.log_path}",
+        )
+    return version

@@ -1,0 +1,148 @@
+"""Run the loop: checkpoints, log, progress, sample strip; from an open base to learned rows."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tireg.workflows.progress import Event, Listener, Notice
+from tireg.workflows.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from tireg.training.loop import Learning, Outcome
+    from tireg.training.stopping import Check
+
+SAVE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What is kept of a run while it goes on.
+
+    A checkpoint is written at every check, every ``save_every`` steps (0: not by steps) and every
+    ``SAVE_SECONDS``; samples are drawn every ``samples_every`` steps (0: never).
+    """
+
+    save_every: int = 0
+    samples_every: int = 0
+    tensorboard: Path | None = None
+
+
+class Painter(Protocol):
+    """Draws the same few prompts with the rows as they are; for the strip of samples."""
+
+    def __call__(self, step: int) -> None:
+        """Draw and keep the pictures of ``step``."""
+
+
+@dataclass
+class Watch:
+    """What :func:`run_loop` needs besides the run: where to keep it and whom to tell."""
+
+    folder: RunFolder
+    keeping: Keeping
+    listen: Listener
+    paint: Painter | None = None
+    saved: float = field(default_factory=time.monotonic)
+
+
+def run_loop(learning: Learning, watch: Watch) -> Outcome:
+    """Iterate to the end; what happens is logged, shown and saved. Ctrl-C saves, then stops."""
+    from tireg.training.stopping import Check
+
+    recipe, folder, listen = learning.recipe, watch.folder, watch.listen
+    if learning.step:
+        listen(Notice(f"going on from step {learning.step}"))
+    board = open_board(watch.keeping.tensorboard, folder.key)
+    said = ""
+    with interruption() as stop:
+        for moment in learning:
+            if isinstance(moment, Check):
+                folder.log("check", moment.step, **_facts(moment))
+                said = line(moment)
+                _to_board(board, moment)
+            listen(Event("learning", moment.step, recipe.last_step, said))
+            every = watch.keeping.samples_every
+            if watch.paint is not None and every and moment.step % every == 0:
+                watch.paint(moment.step)
+            if isinstance(moment, Check) or _is_due(watch, moment.step) or stop:
+                folder.save(learning.state())
+                watch.saved = time.monotonic()
+            if stop:
+                listen(Notice(f"stopped and saved at step {moment.step}: --resume goes on there"))
+                raise KeyboardInterrupt
+    if board is not None:
+        board.close()
+    outcome = learning.outcome
+    folder.log("end", outcome.step, reason=outcome.reason, gain=outcome.gain,
+               gain_error=outcome.gain_error, learned=outcome.learned)  # fmt: skip
+    return outcome
+
+
+def _is_due(watch: Watch, step: int) -> bool:
+    every = watch.keeping.save_every
+    return (every > 0 and step % every == 0) or time.monotonic() - watch.saved > SAVE_SECONDS
+
+
+@contextmanager
+def interruption() -> Iterator[list[int]]:
+    """A list that becomes true at the first Ctrl-C; the second one interrupts at once."""
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        caught.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield caught
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _facts(check: Check) -> dict[str, Any]:
+    facts = asdict(check)
+    facts.pop("step")
+    look = facts.pop("look")
+    return facts | (look or {})
+
+
+def line(check: Check) -> str:
+    """What to show beside the bar."""
+    look = check.look
+    seen = f"  like {look.fidelity:.2f}  obeys {look.editability:.2f}" if look else ""
+    return (
+        f"loss {check.loss:.4f}  fixed {check.gain:+.4f}  norm {check.norm:.2f}"
+        f"  cosine {check.cosine:.2f}{seen}"
+    )
+
+
+def open_board(folder: Path | None, key: str) -> Any:
+    """A TensorBoard writer for this run under ``folder``, or None where none is asked for."""
+    if folder is None:
+        return None
+    from tireg.errors import ConfigError
+
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ConfigError(
+            "TensorBoard is not installed", hint="pip install 'tireg[tensorboard]'"
+        ) from error
+    return SummaryWriter(str(folder / key[:12]))
+
+
+def _to_board(board: Any, check: Check) -> None:
+    if board is not None:
+        for name, value in _facts(check).items():
+            board.add_scalar(f"tireg/{name}", value, check.step)

@@ -1,0 +1,319 @@
+"""From a concept and an open base to learned rows: everything between reading and recording."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tireg.domain.concepts import prompts_for
+from tireg.domain.fingerprints import BaseRef
+from tireg.workflows.environment import package_versions
+from tireg.workflows.learning import Watch, run_loop
+from tireg.workflows.making import png_bytes
+from tireg.workflows.places import Place
+from tireg.workflows.progress import Event, Listener, Notice
+from tireg.workflows.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from tireg.domain.recipes import Recipe
+    from tireg.models.bases import Base
+    from tireg.training.data import Data
+    from tireg.training.loop import Learning, Outcome, Run
+    from tireg.training.starting import Rank
+    from tireg.workflows.concept_input import ConceptInput
+    from tireg.workflows.probing import Prober
+    from tireg.workflows.starting import Start
+    from tireg.workflows.train import TrainRequest
+
+MAX_PREVIEWS = 4
+STRIP_PICTURES = 4
+STRIP_SEED = 700_000
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a run leaves behind before it is recorded. ``looked``: samples without a gradient."""
+
+    outcome: Outcome
+    previews: list[tuple[str, bytes]]
+    strip: bytes | None
+    folder: RunFolder
+    device: str
+    dtype: str
+    threads: int
+    looked: int
+    started: str
+    lineage: dict[str, str]
+
+
+def prepare_folder(
+    request: TrainRequest, concept: ConceptInput, ref: BaseRef, home: Path
+) -> RunFolder:
+    """Where this very run is kept: the same command again means the same folder."""
+    about = {
+        "name": request.name,
+        "token": request.token,
+        "kind": request.kind,
+        "class_noun": request.class_noun,
+        "negative": request.negative,
+        "templates": list(concept.plan.templates),
+        "pictures": [photo.picture.sha256 for photo in concept.photos],
+        "captions": [list(own) for own in concept.captions],
+        "masks": [_mask_hash(mask) for mask in concept.masks],
+        "recipe": request.recipe.model_dump(mode="json"),
+        "base": ref.fingerprint.identity if ref.fingerprint else ref.id,
+        "dtype": request.dtype,
+        "encoder": request.encoder,
+    }
+    return RunFolder(home, about)
+
+
+def _mask_hash(mask: Any) -> str | None:
+    return None if mask is None else hashlib.sha256(mask.tobytes()).hexdigest()
+
+
+def teach(
+    request: TrainRequest,
+    concept: ConceptInput,
+    place: Place,
+    folder: RunFolder,
+    home: Path,
+    listen: Listener,
+) -> Learned:
+    """Open the base, run the loop, draw the previews."""
+    from tireg.models.bases import check_new_word, dtype_name, open_base
+    from tireg.training.loop import Learning
+
+    listen(Event("opening the base", 0, 1, place.id))
+    base = open_base(place.folder, device=request.device, dtype=request.dtype)
+    listen(Event("opening the base", 1, 1, place.id))
+    check_new_word(base, request.token)
+    surroundings = environment(base)
+    saved = None
+    if request.resume:
+        saved = folder.load(surroundings, anyway=request.resume_anyway)
+    if saved is None:
+        folder.begin(surroundings)
+    run, start, prober = set_up(request, concept, base, place, home, listen)
+    painter = StripPainter(request, concept.plan.templates, base, folder)
+    learning = Learning(run, saved)
+    outcome = run_loop(learning, Watch(folder, request.keeping, listen, painter))
+    chosen = outcome.variants.get(request.pick)
+    if chosen:
+        run.put(chosen[2])
+    return Learned(
+        outcome=outcome,
+        previews=draw_previews(request, concept, base, listen),
+        strip=painter.strip(),
+        folder=folder,
+        device=str(base.device),
+        dtype=dtype_name(base.dtype),
+        threads=surroundings["threads"],
+        looked=learning.looked + _probed(learning, prober),
+        started=start.why,
+        lineage=start.lineage,
+    )
+
+
+def _probed(learning: Learning, prober: Prober | None) -> int:
+    """Denoiser samples of all looks, the one at the class noun included."""
+    if prober is None:
+        return 0
+    return prober.cost * (1 + sum(check.look is not None for check in learning.checks))
+
+
+def environment(base: Base) -> dict[str, Any]:
+    """What the last bits of the vectors depend on besides the recipe."""
+    import torch
+
+    from tireg.models.bases import dtype_name
+
+    where = platform.machine()
+    if base.device.type == "cuda":
+        where = torch.cuda.get_device_name(base.device)
+    return {
+        "device": f"{base.device.type} ({where})",
+        "dtype": dtype_name(base.dtype),
+        "threads": torch.get_num_threads(),
+        **{f"{name} version": version for name, version in package_versions().items()},
+    }
+
+
+def set_up(
+    request: TrainRequest,
+    concept: ConceptInput,
+    base: Base,
+    place: Place,
+    home: Path,
+    listen: Listener,
+) -> tuple[Run, Start, Prober | None]:
+    """The run, ready for its first step: rows in the encoders, latents encoded, probe armed."""
+    from tireg.models import bases
+    from tireg.models.conditioning import Conditioning
+    from tireg.training.loop import Run
+    from tireg.training.objective import Objective
+    from tireg.workflows.starting import probe_for, starting_rows
+
+    recipe, token = request.recipe, request.token
+    listen(Event("encoding the pictures", 0, 1))
+    data, prompts = encode_concept(concept, base, recipe, token)
+    listen(Event("encoding the pictures", 1, 1))
+    loss = None
+    if recipe.init == "auto" and not recipe.init_from:
+        loss = probe_for(base, recipe, data, prompts, token)
+    start = starting_rows(
+        base,
+        recipe,
+        class_noun=request.class_noun,
+        photos=concept.photos,
+        registry_home=home,
+        listen=listen,
+        templates=concept.plan.templates,
+        rank=_ranker(request, concept, base),
+        loss=loss,
+    )
+    if recipe.init == "auto":
+        listen(Notice(start.why))
+    wrappers = bases.load(base.pipe, {token: start.rows}, family=base.family)
+    conditioning = Conditioning(base, prompts, token)
+    objective = Objective(base, conditioning, snr_gamma=recipe.snr_gamma)
+    prober = None
+    if recipe.steps == "auto":
+        prober = make_prober(request, concept, base, place, listen)
+    run = Run(base, objective, data, recipe, wrappers, start.scales, prober)
+    return run, start, prober
+
+
+def encode_concept(
+    concept: ConceptInput, base: Base, recipe: Recipe, token: str
+) -> tuple[Data, list[str]]:
+    """The pictures as latents in buckets, and every prompt they may be shown with."""
+    from tireg.training.crops import prepare
+    from tireg.training.data import encode_data
+
+    prompts, shown = prompts_for(
+        concept.plan.kind,
+        concept.plan.templates,
+        concept.captions if recipe.captions else None,
+        token,
+        len(concept.photos),
+    )
+    prepared = prepare(
+        concept.photos,
+        concept.masks if recipe.masks else None,
+        recipe.resolution,
+        buckets=recipe.buckets,
+        crops=recipe.crops,
+        flip=recipe.flip,
+        seed=recipe.seed,
+    )
+    return encode_data(base, prepared, shown), prompts
+
+
+def _ranker(request: TrainRequest, concept: ConceptInput, base: Base) -> Rank | None:
+    """What ranks words for ``--init auto`` where an encoder was asked for by name."""
+    if request.encoder is None or request.recipe.init != "auto":
+        return None
+    from tireg.models.encoders import open_encoder
+    from tireg.workflows.starting import rank_by
+
+    encoder = open_encoder(request.encoder, device=base.device)
+    return rank_by(encoder, concept.photos, concept.plan.templates[0])
+
+
+def make_prober(
+    request: TrainRequest, concept: ConceptInput, base: Base, place: Place, listen: Listener
+) -> Prober | None:
+    """A probe for a run that stops on evidence; None where no scoring encoder can be had."""
+    from tireg.training.images import square
+    from tireg.workflows.evaluate import default_suite
+    from tireg.workflows.probing import Prober, open_scorer, probe_prompts
+
+    encoder = open_scorer(place, base, request.encoder, listen)
+    if encoder is None:
+        return None
+    listen(Event("looking at the class noun", 0, 1))
+    size = request.recipe.resolution
+    pictures = [square(photo.image, min(size, 512)) for photo in concept.photos]
+    prompts = probe_prompts(default_suite(base.family.id, request.kind), request.kind or "object")
+    prober = Prober(base, encoder, pictures, prompts, (request.token, request.class_noun), size)
+    listen(Event("looking at the class noun", 1, 1))
+    return prober
+
+
+def draw_previews(
+    request: TrainRequest, concept: ConceptInput, base: Base, listen: Listener
+) -> list[tuple[str, bytes]]:
+    """One to four pictures with the new word; fewer where drawing would outlast the training.
+
+    A negative embedding is shown by what it does: its own templates drawn with the class noun
+    and the word in the negative prompt.
+    """
+    from tireg.models.sampler import Draw, DrawSettings, draw
+
+    family, recipe = base.family, request.recipe
+    count = max(1, min(MAX_PREVIEWS, recipe.last_step * recipe.batch // family.steps))
+    word, negative = request.token, ""
+    if request.negative:
+        word, negative = request.class_noun, request.token
+    forms = concept.plan.templates
+    shown = [forms[i % len(forms)].replace("{token}", word) for i in range(count)]
+    settings = DrawSettings(
+        family.sampler, family.steps, family.guidance, recipe.resolution, recipe.resolution, count
+    )
+    draws = [Draw(prompt, seed, negative) for seed, prompt in enumerate(shown)]
+    listen(Event("drawing previews", 0, count))
+    pictures = []
+    for index, picture in draw(base.pipe, draws, settings):
+        pictures.append((draws[index].prompt, png_bytes(picture)))
+        listen(Event("drawing previews", index + 1, count))
+    return pictures
+
+
+@dataclass
+class StripPainter:
+    """Draws the same prompts and seeds at chosen steps, and joins them to one picture."""
+
+    request: TrainRequest
+    templates: tuple[str, ...]
+    base: Base
+    folder: RunFolder
+
+    def __call__(self, step: int) -> None:
+        """Draw the pictures of ``step`` with the rows as they are, side by side."""
+        import numpy as np
+
+        from tireg.models.sampler import Draw, DrawSettings, draw
+
+        request, family = self.request, self.base.family
+        side = request.recipe.resolution
+        prompts = [t.replace("{token}", request.token) for t in self.templates]
+        draws = [Draw(prompts[i % len(prompts)], STRIP_SEED + i) for i in range(STRIP_PICTURES)]
+        settings = DrawSettings(
+            family.sampler, family.steps, family.guidance, side, side, STRIP_PICTURES
+        )
+        scheduler = self.base.pipe.scheduler
+        pictures = [picture for _, picture in draw(self.base.pipe, draws, settings)]
+        self.base.pipe.scheduler = scheduler
+        self.folder.keep_picture(step, png_bytes(np.concatenate(pictures, axis=1)))
+
+    def strip(self) -> bytes | None:
+        """All that was drawn as one PNG, a row of pictures per step; None where nothing was."""
+        import numpy as np
+        from PIL import Image
+
+        from tireg.report.sheet import SheetRow, contact_sheet
+
+        rows = []
+        for step, data in self.folder.pictures():
+            with Image.open(io.BytesIO(data)) as image:
+                joined = np.asarray(image.convert("RGB"))
+            pictures = np.split(joined, STRIP_PICTURES, axis=1)
+            rows.append(SheetRow(f"step {step}", (pictures,)))
+        if not rows:
+            return None
+        return png_bytes(contact_sheet(self.request.token, ["samples"], rows))
