@@ -52,10 +52,12 @@ STOCK = Recipe(
 )  # fmt: skip
 METHODS: dict[str, Recipe] = {
     "stock": STOCK,
-    "default": Recipe(),
-    "directional": Recipe(method="directional"),
-    "cross": Recipe(method="cross", anchor=1e-5),
-    "paired noise": Recipe(paired_noise=True),
+    "classic": Recipe(method="classic", snr_gamma=5.0),
+    "classic, gamma 1": Recipe(method="classic", snr_gamma=1.0),
+    "directional": Recipe(method="directional", snr_gamma=5.0),
+    "directional, gamma 1": Recipe(method="directional", snr_gamma=1.0),
+    "cross": Recipe(method="cross", snr_gamma=1.0, anchor=1e-5),
+    "paired noise": Recipe(method="directional", snr_gamma=1.0, paired_noise=True),
     "stock, a tenth": STOCK.model_copy(update={"steps": 300}),
 }
 # Hues, two-tone objects, styles; the pairs with four vectors for every method, stock included.

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Every document that tireg writes or ships, by the name of its schema.
 MODELS = {
+    "concept": "tireg.domain.concept_files:ConceptFile",
     "family": "tireg.domain.families:Family",
     "recipe": "tireg.domain.recipes:Recipe",
     "record": "tireg.domain.records:Record",

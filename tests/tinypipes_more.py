@@ -94,7 +94,7 @@ def build_sd3(folder: Path) -> Any:
         )  # fmt: skip
 
 
-def build_flux(folder: Path) -> Any:
+def build_flux(folder: Path, *, guidance_embeds: bool = False) -> Any:
     """A FluxPipeline: a CLIP for the pooled state and a T5 for the words."""
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
 
@@ -104,12 +104,23 @@ def build_flux(folder: Path) -> Any:
         transformer = FluxTransformer2DModel(
             patch_size=1, in_channels=16, num_layers=1, num_single_layers=1,
             attention_head_dim=16, num_attention_heads=2, joint_attention_dim=32,
-            pooled_projection_dim=16, axes_dims_rope=(4, 4, 8),
+            pooled_projection_dim=16, axes_dims_rope=(4, 4, 8), guidance_embeds=guidance_embeds,
         ).eval()  # fmt: skip
         return FluxPipeline(
             FlowMatchEulerDiscreteScheduler(), _small_vae(), clip_l, tokenizer,
             t5(tokenizer_2), tokenizer_2, transformer,
         )  # fmt: skip
+
+
+def gemma2(tokenizer: Any, *, layers: int = 1) -> Any:
+    """A Gemma 2 without its head."""
+    from transformers import Gemma2Config, Gemma2Model
+
+    config = Gemma2Config(
+        vocab_size=len(tokenizer) + 8, hidden_size=16, intermediate_size=32,
+        num_hidden_layers=layers, num_attention_heads=2, num_key_value_heads=1, head_dim=8,
+    )  # fmt: skip
+    return Gemma2Model(config).eval()
 
 
 def build_sana() -> Any:
@@ -120,14 +131,10 @@ def build_sana() -> Any:
         SanaPipeline,
         SanaTransformer2DModel,
     )
-    from transformers import Gemma2Config, Gemma2Model
 
     with tinypipes._seeded(0):
         tokenizer = unigram_tokenizer("gemma")
-        config = Gemma2Config(
-            vocab_size=len(tokenizer) + 8, hidden_size=16, intermediate_size=32,
-            num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1, head_dim=8,
-        )  # fmt: skip
+        encoder = gemma2(tokenizer)
         transformer = SanaTransformer2DModel(
             patch_size=1, in_channels=4, out_channels=4, num_layers=1, num_attention_heads=2,
             attention_head_dim=4, num_cross_attention_heads=2, cross_attention_head_dim=4,
@@ -144,7 +151,7 @@ def build_sana() -> Any:
             decoder_norm_types="rms_norm", decoder_act_fns="silu", scaling_factor=0.41407,
         ).eval()  # fmt: skip
         return SanaPipeline(
-            tokenizer, Gemma2Model(config).eval(), vae, transformer,
+            tokenizer, encoder, vae, transformer,
             FlowMatchEulerDiscreteScheduler(),
         )  # fmt: skip
 

@@ -82,14 +82,14 @@ class TestShipped:
         assert len(suite.seeds) >= 4
         assert {p.role for p in suite.prompts} == set(SLOT_ROLES + FREE_ROLES)
 
-    @pytest.mark.parametrize("name", ["object", "subject", "style", "shapes"])
+    @pytest.mark.parametrize("name", ["object", "subject", "style", "shapes", "shapes-style"])
     def test_quick_suites_are_subsets(self, name: str) -> None:
         full = {p.id: p for p in load_suite(name).prompts}
         quick = load_suite(f"{name}-quick")
         assert all(full[p.id] == p for p in quick.prompts)
         assert len(quick.prompts) < len(full) / 2
 
-    @pytest.mark.parametrize("name", ["shapes", "shapes-quick", "shapes-style"])
+    @pytest.mark.parametrize("name", [n for n in suite_names() if n.startswith("shapes")])
     def test_suites_of_the_built_in_base_use_only_its_words(self, name: str) -> None:
         suite = load_suite(name)
         texts = [fill(p, "class", "star") for p in suite.prompts]

@@ -42,6 +42,7 @@ class Steps(click.ParamType[int | str]):
 
 OPTIONS = (
     click.option("--base", required=True, help="Folder, file, Hub id or name from `tireg bases`."),
+    click.option("--base-config", help="Folder or Hub id of configs, for a single-file base."),
     click.option("--name", default="", help="Name in the registry."),
     click.option("--token", default="", help="The word to type in prompts, such as '<my-cat>'."),
     click.option("--kind", type=click.Choice(KINDS), help="What is to be learned."),
@@ -75,6 +76,7 @@ OPTIONS = (
     click.option("--pick", type=PICKS, default="balanced", help="Which becomes the version."),
     click.option("--resume", is_flag=True, help="Go on where this very run was stopped."),
     click.option("--resume-anyway", is_flag=True, help="Also on another device or version."),
+    click.option("--keep-anyway", is_flag=True, help="Record it even if nothing was learned."),
     click.option("--save-every", type=click.IntRange(0), default=0, help="Checkpoint steps."),
     click.option("--samples-every", type=click.IntRange(0), default=0, help="Sample strip steps."),
     click.option("--tensorboard", type=PATH, help="Folder for TensorBoard's events."),

@@ -1,14 +1,12 @@
-"""Open a base from a local folder, and give a live pipeline new words.
+"""Open a base from local files, and give a live pipeline new words.
 
-A base here is a diffusers folder with safetensors weights. Which pipeline class to use comes
-from the family catalogue, never from code named in the folder; weights that would need
-unpickling are refused.
+A base here is a diffusers folder with safetensors weights, or a checkpoint in one safetensors
+file. Which pipeline class to use comes from the family catalogue, never from code named in the
+folder; weights that would need unpickling are refused.
 """
 
 from __future__ import annotations
 
-import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,15 @@ import torch
 
 from tireg.domain.families import Encoder, Family, families
 from tireg.errors import BaseError, ConfigError, TokenError
+from tireg.models.folders import (
+    check_complete,
+    family_of_folder,
+    family_stem,
+    identify,
+    read_config,
+    read_index,
+)
+from tireg.models.opening import load_file, load_folder
 from tireg.models.tokens import (
     TokenRows,
     attach_rows,
@@ -30,7 +37,12 @@ from tireg.models.tokens import (
 if TYPE_CHECKING:
     import numpy as np
 
-WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+__all__ = [
+    "DTYPES", "Base", "TextEncoder", "check_complete", "check_new_word", "dtype_name",
+    "family_of_folder", "family_of_pipeline", "identify", "load", "open_base", "pick_device",
+    "pick_dtype", "read_config", "read_index", "unload",
+]  # fmt: skip
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -91,128 +103,26 @@ def dtype_name(dtype: torch.dtype) -> str:
     return next(name for name, value in DTYPES.items() if value == dtype)
 
 
-def read_index(folder: Path) -> dict[str, Any]:
-    """The folder's model_index.json; BaseError if it is no diffusers folder."""
-    index = folder / "model_index.json"
-    try:
-        data = json.loads(index.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BaseError(
-            f"'{folder}' is not a base: it has no model_index.json",
-            hint="give a diffusers folder, a Hub id, or a name from `tireg bases`",
-        ) from error
-    except (OSError, ValueError) as error:
-        raise BaseError(f"{index} cannot be read: {_first_line(error)}") from error
-    if not isinstance(data, dict) or not isinstance(data.get("_class_name"), str):
-        raise BaseError(f"{index} names no pipeline class")
-    return data
+def open_base(
+    path: Path, *, device: str = "auto", dtype: str = "auto", config: Path | None = None
+) -> Base:
+    """Load a base into memory: frozen, in inference mode, on one device.
 
-
-def read_config(folder: Path, component: str) -> dict[str, Any]:
-    """A component's config.json; BaseError if the folder is only half there."""
-    path = folder / component / "config.json"
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BaseError(
-            f"the base '{folder}' is incomplete: {component}/config.json is missing or unreadable",
-            hint="download it again",
-        ) from error
-    if not isinstance(data, dict):
-        raise BaseError(f"{path} does not hold an object")
-    return data
-
-
-def identify(folder: Path) -> Family:
-    """The family of a diffusers folder, by pipeline class, encoder width and activation.
-
-    A folder whose class fits but whose width is in no row of the catalogue (a shrunken test
-    model, say) belongs to the family whose first encoder has the same activation.
+    ``path`` is a diffusers folder, or a checkpoint in one safetensors file. Such a file holds
+    weights alone: ``config`` is a diffusers folder of the same architecture, whose configs and
+    tokenizers are used; without it diffusers fetches them from the Hub. Raises BaseError for
+    what is missing, incomplete, pickled or of an unknown family.
     """
-    class_name = str(read_index(folder)["_class_name"])
-    rows = [f for f in families() if f.pipeline == class_name and f.trainable]
-    if not rows:
-        known = ", ".join(sorted({f.pipeline for f in families() if f.trainable and f.pipeline}))
-        raise BaseError(f"'{folder}' is a {class_name}, which tireg cannot use", hint=known)
-    config = read_config(folder, rows[0].encoders[0].component)
-    width, activation = config.get("hidden_size"), config.get("hidden_act", "quick_gelu")
-    for key in (width, activation):
-        for row in rows:
-            if key in (row.encoders[0].width, row.encoders[0].activation):
-                return row
-    return rows[0]
-
-
-def family_of_folder(folder: Path) -> Family:
-    """The family of any diffusers folder, also of those tireg only measures and loads into.
-
-    By pipeline class or its variants (inpainting, image-to-image, …), else by the classes of its
-    text encoders; among rows alike, by width. BaseError where none has such encoders.
-    """
-    index = read_index(folder)
-    name = str(index["_class_name"])
-    present = {part: entry[1] for part, entry in index.items() if isinstance(entry, list) and entry}
-
-    def has_encoders(row: Family) -> bool:
-        return all(present.get(e.component) == e.model_class for e in row.encoders)
-
-    stem = _family_stem(name)
-    rows = [row for row in families() if row.pipeline == f"{stem}Pipeline" and has_encoders(row)]
-    rows = rows or [row for row in families() if has_encoders(row)]
-    if not rows:
-        raise BaseError(
-            f"'{folder}' is a {name}, whose text encoders tireg does not know",
-            hint="tireg bases lists the families",
-        )
-
-    def distance(row: Family) -> tuple[int, int, int]:
-        configs = [read_config(folder, e.component) for e in row.encoders]
-        pairs = list(zip(row.encoders, configs, strict=True))
-        widths = sum(c.get("hidden_size", c.get("d_model", e.width)) != e.width for e, c in pairs)
-        acts = sum(c.get("hidden_act", e.activation) != e.activation for e, c in pairs)
-        return (-len(pairs), widths, acts)
-
-    return min(rows, key=distance)
-
-
-def check_complete(folder: Path) -> None:
-    """BaseError naming the first component whose files are missing or only pickles."""
-    for name, entry in read_index(folder).items():
-        if name.startswith("_") or not isinstance(entry, list) or not all(entry[:2]):
-            continue
-        part = folder / name
-        if name in ("safety_checker", "feature_extractor", "image_encoder"):
-            continue
-        if not part.is_dir() or not any(part.iterdir()):
-            raise BaseError(
-                f"the base '{folder}' is incomplete: {name}/ is missing", hint="download it again"
-            )
-        weightless = name.startswith(("tokenizer", "scheduler"))
-        if weightless or any(True for pattern in WEIGHTS for _ in part.glob(pattern)):
-            continue
-        if any(part.glob("*.bin")):
-            raise BaseError(
-                f"the base '{folder}' has {name}/ only as a pickle (.bin), which tireg never opens",
-                hint="use a revision with safetensors weights",
-            )
-        raise BaseError(
-            f"the base '{folder}' is incomplete: {name}/ has no weights", hint="download it again"
-        )
-
-
-def open_base(folder: Path, *, device: str = "auto", dtype: str = "auto") -> Base:
-    """Load a diffusers folder into memory: frozen, in inference mode, on one device.
-
-    Text encoders are kept in fp32 while training needs them so; see :func:`for_training`.
-    Raises BaseError for a folder that is missing, incomplete, pickled or of an unknown family.
-    """
-    if not folder.is_dir():
-        raise BaseError(f"the base '{folder}' does not exist", hint="tireg bases")
-    family = identify(folder)
-    check_complete(folder)
     on = pick_device(device)
     precision = pick_dtype(dtype, on)
-    pipe = _load_pipeline(folder, family, precision)
+    if path.is_file():
+        family, pipe = load_file(path, precision, config)
+    elif path.is_dir():
+        family = identify(path)
+        check_complete(path)
+        pipe = load_folder(path, family, precision)
+    else:
+        raise BaseError(f"the base '{path}' does not exist", hint="tireg bases")
     for part in pipe.components.values():
         if isinstance(part, torch.nn.Module):
             part.requires_grad_(False).eval()
@@ -220,45 +130,13 @@ def open_base(folder: Path, *, device: str = "auto", dtype: str = "auto") -> Bas
     try:
         pipe.to(on)
     except torch.OutOfMemoryError as error:
-        raise ConfigError(f"'{folder}' does not fit on {on}", hint="--dtype bf16") from error
+        raise ConfigError(f"'{path}' does not fit on {on}", hint="--dtype bf16") from error
     encoders = {}
     for row in family.encoders:
         model, tokenizer = getattr(pipe, row.component), getattr(pipe, row.tokenizer)
-        encoders[row.key] = TextEncoder(row.key, row.component, row.tokenizer, model, tokenizer)
-    return Base(folder, family, pipe, encoders, on, precision)
-
-
-def _load_pipeline(folder: Path, family: Family, dtype: torch.dtype) -> Any:
-    import diffusers
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    kind = getattr(diffusers, str(family.pipeline))
-    optional = dict.fromkeys(("safety_checker", "feature_extractor", "image_encoder"))
-    extra: dict[str, Any] = {k: v for k, v in optional.items() if k in kind._optional_components}
-    if "safety_checker" in extra:
-        extra["requires_safety_checker"] = False
-    diffusers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
-    has_variant = any(folder.glob("unet/*.fp16.safetensors"))
-    if has_variant and not (folder / "unet" / "diffusion_pytorch_model.safetensors").is_file():
-        extra["variant"] = "fp16"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return kind.from_pretrained(
-                folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, **extra
-            )
-    except Exception as error:  # third-party loaders raise anything; it becomes one sentence
-        raise BaseError(
-            f"the base '{folder}' cannot be opened: {_first_line(error)}", hint="download it again"
-        ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
+        if model is not None and tokenizer is not None:  # SD3 also comes without its T5
+            encoders[row.key] = TextEncoder(row.key, row.component, row.tokenizer, model, tokenizer)
+    return Base(path, family, pipe, encoders, on, precision)
 
 
 def check_new_word(base: Base, token: str) -> None:
@@ -342,7 +220,7 @@ def family_of_pipeline(pipe: Any) -> Family:
     its encoders. One whose own family is known by name may lack some: SD3 without its T5.
     """
     name = type(pipe).__name__
-    stem = _family_stem(name)
+    stem = family_stem(name)
 
     def own(row: Family) -> bool:
         return row.pipeline == f"{stem}Pipeline"
@@ -365,9 +243,3 @@ def family_of_pipeline(pipe: Any) -> Family:
     if not rows:
         raise BaseError(f"{name} has no text encoder tireg knows", hint="tireg bases")
     return min(rows, key=distance)
-
-
-def _family_stem(class_name: str) -> str:
-    """The family's name in a pipeline class: ``Flux`` of ``FluxImg2ImgPipeline``."""
-    stems = {row.pipeline.removesuffix("Pipeline") for row in families()}
-    return max((stem for stem in stems if class_name.startswith(stem)), key=len, default="")

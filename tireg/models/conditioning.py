@@ -2,86 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from tireg.errors import BaseError, TokenError
+from tireg.errors import BaseError
+from tireg.models import conditioning_flow as flow
 from tireg.models.bases import Base
+from tireg.models.readings import Readings, read_prompts
+
+Way = Callable[[Base, Readings, torch.Tensor, tuple[int, int]], dict[str, Any]]
 
 
 class Conditioning:
     """Prompts of one training run, tokenised once; encoded anew as the rows change.
 
     ``prompts`` are T texts that hold the token. Calling it with indices [b] and the pictures'
-    (height, width) in pixels gives the keyword arguments of the denoiser for those prompts.
+    (height, width) in pixels gives the keyword arguments of the denoiser for those prompts,
+    the same numbers as the pipeline's own ``encode_prompt``, and differentiable in the rows.
     """
 
     def __init__(self, base: Base, prompts: Sequence[str], token: str) -> None:
-        self.base = base
-        self.ids: dict[str, torch.Tensor] = {}
-        for key, encoder in base.encoders.items():
-            tokenizer = getattr(base.pipe, encoder.tokenizer_component)
-            encoded = tokenizer(
-                list(prompts),
-                padding="max_length",
-                max_length=tokenizer.model_max_length,
-                truncation=True,
-                return_tensors="pt",
+        if base.family.pipeline not in WAYS:
+            raise BaseError(
+                f"training for {base.family.title} is not supported", hint="tireg bases --families"
             )
-            self.ids[key] = encoded["input_ids"].to(base.device)
-            self._check(tokenizer, encoder.model, prompts, token, self.ids[key])
-
-    def _check(
-        self, tokenizer: Any, encoder: Any, prompts: Sequence[str], token: str, ids: torch.Tensor
-    ) -> None:
-        """TokenError unless every prompt holds all rows of the token, in order."""
-        wrapper = encoder.get_input_embeddings()
-        rows = torch.arange(len(wrapper.rows), device=ids.device) + wrapper.first
-        for prompt, line in zip(prompts, ids, strict=True):
-            new = line[line >= wrapper.first]
-            if not torch.equal(new, rows):
-                raise TokenError(
-                    f"the prompt '{prompt}' does not keep the whole of '{token}' "
-                    f"within {tokenizer.model_max_length} tokens",
-                    hint="use fewer --vectors or shorter templates",
-                )
+        self.base = base
+        self.way = WAYS[base.family.pipeline]
+        self.readings = read_prompts(base, prompts, token)
 
     def __call__(self, index: torch.Tensor, size: tuple[int, int]) -> dict[str, Any]:
         """Keyword arguments for the denoiser: states [b, length, width] and more."""
-        kind = self.base.family.pipeline
-        if kind == "StableDiffusionPipeline":
-            return {"encoder_hidden_states": self._states(index)}
-        if kind == "StableDiffusionXLPipeline":
-            return self._xl(index, size)
-        raise BaseError(f"training for {kind} is not supported", hint="tireg bases")
+        return self.way(self.base, self.readings, index, size)
 
-    def _states(self, index: torch.Tensor) -> torch.Tensor:
-        (encoder,) = self.base.encoders.values()
-        states: torch.Tensor = encoder.model(self.ids[encoder.key][index])[0]
-        return states.to(self.base.dtype)
 
-    def _xl(self, index: torch.Tensor, size: tuple[int, int]) -> dict[str, Any]:
-        """SDXL: last but one hidden states of both encoders side by side, pooled of the second."""
-        states = []
-        pooled = torch.empty(0)
-        for key, encoder in self.base.encoders.items():
-            out = encoder.model(self.ids[key][index], output_hidden_states=True)
-            states.append(out.hidden_states[-2])
-            pooled = out[0]
-        # The pictures are told to be uncropped and of their own size: what is asked for later.
-        height, width = map(float, size)
-        times = torch.tensor([[height, width, 0.0, 0.0, height, width]] * len(index))
-        added = {
-            "text_embeds": pooled.to(self.base.dtype),
-            "time_ids": times.to(self.base.device, self.base.dtype),
-        }
-        return {
-            "encoder_hidden_states": torch.cat(states, dim=-1).to(self.base.dtype),
-            "added_cond_kwargs": added,
-        }
+def one_encoder(
+    base: Base, readings: Readings, index: torch.Tensor, size: tuple[int, int]
+) -> dict[str, Any]:
+    """SD1 and SD2: the last states of the one encoder."""
+    (encoder,) = base.encoders.values()
+    states: torch.Tensor = encoder.model(readings[encoder.key].ids[index])[0]
+    return {"encoder_hidden_states": states.to(base.dtype)}
+
+
+def two_encoders(
+    base: Base, readings: Readings, index: torch.Tensor, size: tuple[int, int]
+) -> dict[str, Any]:
+    """SDXL: last but one hidden states of both encoders side by side, pooled of the second."""
+    states = []
+    pooled = torch.empty(0)
+    for key, encoder in base.encoders.items():
+        out = encoder.model(readings[key].ids[index], output_hidden_states=True)
+        states.append(out.hidden_states[-2])
+        pooled = out[0]
+    # The pictures are told to be uncropped and of their own size: what is asked for later.
+    height, width = map(float, size)
+    times = torch.tensor([[height, width, 0.0, 0.0, height, width]] * len(index))
+    added = {
+        "text_embeds": pooled.to(base.dtype),
+        "time_ids": times.to(base.device, base.dtype),
+    }
+    return {
+        "encoder_hidden_states": torch.cat(states, dim=-1).to(base.dtype),
+        "added_cond_kwargs": added,
+    }
+
+
+WAYS: dict[str, Way] = {
+    "StableDiffusionPipeline": one_encoder,
+    "StableDiffusionXLPipeline": two_encoders,
+    "StableDiffusion3Pipeline": flow.sd3,
+    "FluxPipeline": flow.flux,
+    "ChromaPipeline": flow.chroma,
+    "PixArtSigmaPipeline": flow.pixart,
+    "AuraFlowPipeline": flow.auraflow,
+    "Lumina2Pipeline": flow.lumina2,
+    "SanaPipeline": flow.sana,
+}
 
 
 @torch.inference_mode()

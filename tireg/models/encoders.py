@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,15 @@ DEFAULT_ENCODER = "ViT-B-16-SigLIP:webli"
 
 
 @dataclass
-class ClipEncoder:
-    """An open CLIP: unit-norm features of pictures and texts."""
+class PictureEncoder:
+    """Unit-norm features of pictures: a model, how it is called and what it is fed."""
 
     name: str
     sha256: str
+    """Of its weights."""
     model: Any
     preprocess: Any
-    tokenizer: Any
+    """A PIL picture to a tensor [3, h, w]."""
     device: torch.device
     batch: int = 32
 
@@ -40,21 +41,24 @@ class ClipEncoder:
             self.preprocess(p if isinstance(p, Image.Image) else Image.fromarray(p))
             for p in pictures
         )
-        return self._encode(tensors, self.model.encode_image)
+        return self._encode(tensors, self._picture_features)
 
-    def texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Features [n, d], fp32, unit norm, of texts."""
-        return self._encode((self.tokenizer([t])[0] for t in texts), self.model.encode_text)
+    def _picture_features(self, batch: torch.Tensor) -> torch.Tensor:
+        """Features [batch, d] of prepared pictures [batch, 3, h, w], of any length."""
+        raise EvaluationError(f"the encoder '{self.name}' does not look at pictures")
 
     @torch.inference_mode()
-    def _encode(self, items: Iterator[torch.Tensor], encode: Any) -> np.ndarray:
+    def _encode(
+        self, items: Iterator[torch.Tensor], encode: Callable[[torch.Tensor], torch.Tensor]
+    ) -> np.ndarray:
         rows: list[np.ndarray] = []
         chunk: list[torch.Tensor] = []
 
         def flush() -> None:
             padded = torch.stack(chunk + [chunk[-1]] * (self.batch - len(chunk)))
-            features = encode(padded.to(self.device), normalize=True).float().cpu().numpy()
-            rows.append(features[: len(chunk)])
+            features = encode(padded.to(self.device)).float()
+            unit = torch.nn.functional.normalize(features, dim=-1).cpu().numpy()
+            rows.append(unit[: len(chunk)])
             chunk.clear()
 
         for item in items:
@@ -68,6 +72,25 @@ class ClipEncoder:
         features = np.concatenate(rows)
         if not np.isfinite(features).all():
             raise EvaluationError(f"the encoder '{self.name}' gave features that are not finite")
+        return features
+
+
+@dataclass
+class ClipEncoder(PictureEncoder):
+    """An open CLIP: it reads texts, too."""
+
+    tokenizer: Any = None
+
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Features [n, d], fp32, unit norm, of texts."""
+        return self._encode((self.tokenizer([t])[0] for t in texts), self._text_features)
+
+    def _picture_features(self, batch: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.model.encode_image(batch)
+        return features
+
+    def _text_features(self, batch: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.model.encode_text(batch)
         return features
 
 
@@ -102,8 +125,8 @@ def open_encoder(name: str, *, device: torch.device, label: str | None = None) -
         weights_hash(model),
         model,
         preprocess,
-        tokenizer,
         device,
+        tokenizer=tokenizer,
     )
 
 

@@ -106,8 +106,10 @@ def measure_folder(
     agree. ``tokenizers`` by encoder key spares loading those. Takes the memory of one text
     encoder at a time. Raises BaseError where an encoder cannot be read.
     """
-    encoders = []
+    encoders: list[EncoderFingerprint] = []
     for row in family.encoders:
+        if not (folder / row.component).is_dir() and encoders:
+            continue  # SD3 without its T5
         tokenizer = (tokenizers or {}).get(row.key)
         if tokenizer is None:
             tokenizer = load_tokenizer(folder, row)

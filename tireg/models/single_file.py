@@ -7,6 +7,7 @@ row, and their tokenizer CLIP's own, because such a file holds neither.
 from __future__ import annotations
 
 import gzip
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,22 +40,34 @@ def measure_file(path: Path) -> tuple[str, Fingerprint]:
 
     Raises BaseError for pickles, which are never opened, and for files of other families.
     """
+    check_safetensors(path)
+    ident = places_in({tensor.name for tensor in tensors_of(path)})
+    if ident is None:
+        raise BaseError(
+            f"'{path.name}' is not an SD1, SD2 or SDXL checkpoint with its text encoders inside",
+            hint="give the diffusers folder or Hub id of the model",
+        )
+    row = family(ident)
+    encoders = tuple(_measure(path, row, key, *place) for key, place in PLACES[ident].items())
+    denoiser = sampled_digest([path], prefix=DENOISER)
+    return ident, Fingerprint(encoders=encoders, denoiser_sha256=denoiser)
+
+
+def check_safetensors(path: Path) -> None:
+    """BaseError for a file that is no safetensors by its name: a pickle, which is never opened."""
     if path.suffix.lower() not in (".safetensors", ".sft"):
         raise BaseError(
             f"'{path.name}' is no safetensors file, and tireg opens no pickled checkpoints",
             hint="look for the .safetensors file of the model",
         )
-    names = {tensor.name for tensor in tensors_of(path)}
+
+
+def places_in(names: Collection[str]) -> str | None:
+    """The id of the family whose text encoders are among the tensors ``names``, or None."""
     for ident, places in PLACES.items():
         if all(any(n.startswith(prefix) for n in names) for prefix, _ in places.values()):
-            row = family(ident)
-            encoders = tuple(_measure(path, row, key, *place) for key, place in places.items())
-            denoiser = sampled_digest([path], prefix=DENOISER)
-            return ident, Fingerprint(encoders=encoders, denoiser_sha256=denoiser)
-    raise BaseError(
-        f"'{path.name}' is not an SD1, SD2 or SDXL checkpoint with its text encoders inside",
-        hint="give the diffusers folder or Hub id of the model",
-    )
+            return ident
+    return None
 
 
 def _measure(path: Path, row: Family, key: str, prefix: str, naming: str) -> EncoderFingerprint:

@@ -9,6 +9,7 @@ import torch
 
 from tireg.errors import ConfigError
 from tireg.models.bases import Base
+from tireg.models.latents import encode_picture
 from tireg.training.crops import Prepared
 from tireg.training.masks import latent_masks
 
@@ -78,14 +79,11 @@ def encode_pictures(base: Base, pictures: torch.Tensor, prompts: Sequence[torch.
 
     ``prompts[i]`` are the prompt indices of picture i. ConfigError where the VAE overflows.
     """
-    vae = base.pipe.vae
-    scale = float(vae.config.scaling_factor)
-    shift = float(getattr(vae.config, "shift_factor", None) or 0.0)
     means, stds = [], []
     for picture in pictures:
-        posterior = vae.encode(picture[None].to(base.device, base.dtype)).latent_dist
-        means.append((posterior.mean.float() - shift) * scale)
-        stds.append(posterior.std.float() * scale)
+        mean, std = encode_picture(base, picture)
+        means.append(mean)
+        stds.append(std)
     mean, std = torch.cat(means), torch.cat(stds)
     if not (mean.isfinite().all() and std.isfinite().all()):
         raise ConfigError("the base's VAE gave values that are not finite", hint="--dtype fp32")

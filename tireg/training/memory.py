@@ -38,9 +38,9 @@ def for_training(base: Base, *, checkpointing: bool) -> None:
         if not encoder.model.supports_gradient_checkpointing:
             continue
         if checkpointing:
-            encoder.model.gradient_checkpointing_enable({"use_reentrant": False})
+            encoder.model.activation_checkpointing_enable()
         else:
-            encoder.model.gradient_checkpointing_disable()
+            encoder.model.activation_checkpointing_disable()
         for module in encoder.model.modules():
             if hasattr(module, "gradient_checkpointing"):
                 module.training = checkpointing

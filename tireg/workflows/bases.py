@@ -58,11 +58,23 @@ def add_base(home: Path, name: str, *, listen: Listener = silent) -> BaseRow:
     if path.is_file():
         row = _measured_file(path.resolve(), listen)
     else:
-        row = _measured_folder(home, find_base(name, known), listen)
+        row = _measured_folder(home, _find(name, known), listen)
     with Registry.open(home) as registry:
         registry.add_base(row)
         add_verdicts(registry, row)
     return row
+
+
+def _find(name: str, known: dict[str, str]) -> Place:
+    """As ``find_base``, but of a base on the Hub only what is measured is fetched."""
+    from tireg.hub.fetch import fetch_base, is_repo_id
+
+    repo, _, revision = name.partition("@")
+    here = name in BUILT_IN or Path(name).expanduser().is_dir() or name in known
+    if here or not is_repo_id(repo):
+        return find_base(name, known)
+    fetched = fetch_base(repo, revision or None, to_measure=True)
+    return Place(repo, fetched.folder, fetched.revision, fetched.license)
 
 
 def _measured_folder(home: Path, place: Place, listen: Listener) -> BaseRow:
@@ -143,7 +155,7 @@ def known_families() -> list[dict[str, Any]]:
 
 
 def fingerprint_of(home: Path, folder: Path, family: Family) -> Fingerprint:
-    """The fingerprint of a diffusers folder, measured once for as long as its files stay as is.
+    """The fingerprint of a base's folder or file, measured once while its files stay as they are.
 
     What was measured is kept in ``cache/fingerprints`` of the registry's folder, under a hash of
     the files' names, sizes and times; a cache file that is gone or damaged is made again. Raises
@@ -154,9 +166,7 @@ def fingerprint_of(home: Path, folder: Path, family: Family) -> Fingerprint:
         return Fingerprint.model_validate_json(kept.read_bytes())
     except (OSError, ValueError):
         pass  # not measured before
-    from tireg.models.fingerprint import measure_folder
-
-    found = measure_folder(folder, family)
+    found = _measure(folder, family)
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         half = kept.with_suffix(f".{os.getpid()}")
@@ -167,6 +177,16 @@ def fingerprint_of(home: Path, folder: Path, family: Family) -> Fingerprint:
     return found
 
 
+def _measure(path: Path, family: Family) -> Fingerprint:
+    if path.is_file():
+        from tireg.models.single_file import measure_file
+
+        return measure_file(path)[1]
+    from tireg.models.fingerprint import measure_folder
+
+    return measure_folder(path, family)
+
+
 def _signature(folder: Path, family: Family) -> str:
     """Changes whenever a file that the fingerprint is read from does, or how it is measured."""
     from importlib.metadata import version
@@ -175,6 +195,9 @@ def _signature(folder: Path, family: Family) -> str:
     for row in family.encoders:
         parts |= {row.component, row.tokenizer}
     files = []
+    if folder.is_file():
+        status = folder.stat()
+        files.append([folder.name, status.st_size, status.st_mtime_ns])
     for path in sorted(p for part in parts for p in (folder / part).glob("*") if p.is_file()):
         status = path.stat()
         files.append([str(path.relative_to(folder)), status.st_size, status.st_mtime_ns])

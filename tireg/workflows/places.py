@@ -1,10 +1,10 @@
-"""Where a base is: a built-in name, a folder, or a Hub id, made into a folder on this machine."""
+"""Where a base is: a built-in name, a folder, a single file, or a Hub id, found on this machine."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tireg.errors import BaseError
@@ -41,21 +41,40 @@ BUILT_IN = {
 
 @dataclass(frozen=True)
 class Place:
-    """A base found: what to call it in records, and its folder here."""
+    """A base found: what to call it in records, and its folder here.
+
+    ``folder`` is the file itself where the base is a checkpoint in one safetensors file;
+    ``config`` is then the diffusers folder that its configs and tokenizers come from, if given.
+    """
 
     id: str
     folder: Path
     revision: str | None = None
     license: str | None = None
     scorer: Path | None = None
+    config: Path | None = None
 
 
-def find_base(name: str, known: dict[str, str] | None = None) -> Place:
-    """The base called ``name``: built-in, folder, Hub id (``owner/repo`` or ``owner/repo@rev``).
+def find_base(
+    name: str, known: dict[str, str] | None = None, *, config: str | None = None
+) -> Place:
+    """The base called ``name``: built-in, folder, file, or Hub id, ``owner/repo[@rev]``.
 
-    ``known`` maps ids of bases used before to their folders. Raises BaseError when there is
-    none, HubError when it is on the Hub and the Hub cannot be reached.
+    ``known`` maps ids of bases used before to their folders or files. ``config`` names the base
+    whose configs go with a single file. Raises BaseError when there is none or a file is no
+    safetensors file, HubError when it is on the Hub and the Hub cannot be reached.
     """
+    place = _find(name, known)
+    if config is None:
+        return place
+    if not place.folder.is_file():
+        raise BaseError(
+            f"'{name}' has its own configs", hint="--base-config goes with a single file alone"
+        )
+    return replace(place, config=_find(config, known).folder)
+
+
+def _find(name: str, known: dict[str, str] | None) -> Place:
     if name in BUILT_IN:
         entry = BUILT_IN[name]
         return Place(name, entry.folder(), None, entry.license, entry.scorer())
@@ -63,12 +82,14 @@ def find_base(name: str, known: dict[str, str] | None = None) -> Place:
     if folder.is_dir():
         return Place(folder.resolve().name, folder.resolve())
     if folder.is_file():
-        raise BaseError(
-            f"'{name}' is a single file; a base is a diffusers folder",
-            hint="convert it with diffusers' from_single_file(...).save_pretrained(FOLDER)",
-        )
+        if folder.suffix.lower() not in (".safetensors", ".sft"):
+            raise BaseError(
+                f"'{folder.name}' is no safetensors file, and tireg opens no pickled checkpoints",
+                hint="look for the .safetensors file of the model",
+            )
+        return Place(folder.stem, folder.resolve())
     remembered = (known or {}).get(name)
-    if remembered and Path(remembered).is_dir():
+    if remembered and Path(remembered).exists():
         return Place(name, Path(remembered))
     from tireg.hub.fetch import fetch_base, is_repo_id
 

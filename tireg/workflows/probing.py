@@ -76,19 +76,17 @@ class Prober:
 
     def _drawn(self, word: str) -> np.ndarray:
         """Features [n, d] of one sample per prompt."""
+        from tireg.models.latents import drawing
         from tireg.models.sampler import Draw, DrawSettings, draw
 
         family, texts = self.base.family, [p.text.replace(SLOT, word) for p in self.prompts]
-        scheduler = self.base.pipe.scheduler
         settings = DrawSettings(
             family.sampler, min(STEPS, family.steps), family.guidance, self.size, self.size,
             len(texts),
         )  # fmt: skip
         draws = [Draw(text, FIRST_SEED + i) for i, text in enumerate(texts)]
-        try:
+        with drawing(self.base):
             pictures = [picture for _, picture in draw(self.base.pipe, draws, settings)]
-        finally:
-            self.base.pipe.scheduler = scheduler
         return self.encoder.pictures(pictures)
 
     def _likeness(self, features: np.ndarray) -> float:

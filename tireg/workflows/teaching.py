@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tireg.domain.concepts import prompts_for
 from tireg.domain.fingerprints import BaseRef
+from tireg.errors import ConfigError
 from tireg.workflows.environment import package_versions
 from tireg.workflows.learning import Watch, run_loop
 from tireg.workflows.making import png_bytes
@@ -89,9 +91,10 @@ def teach(
     from tireg.training.loop import Learning
 
     listen(Event("opening the base", 0, 1, place.id))
-    base = open_base(place.folder, device=request.device, dtype=request.dtype)
+    base = open_base(place.folder, device=request.device, dtype=request.dtype, config=place.config)
     listen(Event("opening the base", 1, 1, place.id))
     check_new_word(base, request.token)
+    fit_memory(base, request.recipe, request.memory, listen)
     surroundings = environment(base)
     saved = None
     if request.resume:
@@ -124,6 +127,40 @@ def _probed(learning: Learning, prober: Prober | None) -> int:
     if prober is None:
         return 0
     return prober.cost * (1 + sum(check.look is not None for check in learning.checks))
+
+
+def fit_memory(base: Base, recipe: Recipe, wish: str, listen: Listener) -> None:
+    """Say what a step will take, spare memory where it is short, refuse where it cannot fit."""
+    from tireg.training.memory import available_memory, estimate_memory, for_training
+
+    batch = math.ceil(recipe.batch / recipe.accumulate)
+
+    def needed(checkpointing: bool) -> int:
+        return estimate_memory(
+            base, resolution=recipe.resolution, batch=batch, checkpointing=checkpointing
+        )
+
+    free = available_memory(base.device)
+    parts = [p for p in base.pipe.components.values() if hasattr(p, "parameters")]
+    there = sum(w.nbytes for part in parts for w in part.parameters())
+    spare = wish == "low"
+    need = needed(spare)
+    # What is already loaded is not asked for again.
+    if wish == "auto" and free is not None and need - there > free:
+        spare, need = True, needed(True)
+    for_training(base, checkpointing=spare)
+    told = f"about {need / 2**30:.1f} GB"
+    if free is not None:
+        told += f" needed, {(free + there) / 2**30:.1f} GB there"
+    if spare:
+        told += "; blocks are computed again on the way back, which is slower and takes less"
+    listen(Event("checking memory", 1, 1, told))
+    if wish != "fast" and free is not None and need - there > free:
+        raise ConfigError(
+            f"training takes {told} on {base.device}",
+            hint="--batch 1, --accumulate, a smaller --resolution, --dtype bf16, or --memory fast "
+            "to try all the same",
+        )
 
 
 def environment(base: Base) -> dict[str, Any]:
@@ -192,6 +229,7 @@ def encode_concept(
     concept: ConceptInput, base: Base, recipe: Recipe, token: str
 ) -> tuple[Data, list[str]]:
     """The pictures as latents in buckets, and every prompt they may be shown with."""
+    from tireg.models.latents import free_vae
     from tireg.training.crops import prepare
     from tireg.training.data import encode_data
 
@@ -211,7 +249,9 @@ def encode_concept(
         flip=recipe.flip,
         seed=recipe.seed,
     )
-    return encode_data(base, prepared, shown), prompts
+    data = encode_data(base, prepared, shown)
+    free_vae(base)
+    return data, prompts
 
 
 def _ranker(request: TrainRequest, concept: ConceptInput, base: Base) -> Rank | None:
@@ -253,6 +293,7 @@ def draw_previews(
     A negative embedding is shown by what it does: its own templates drawn with the class noun
     and the word in the negative prompt.
     """
+    from tireg.models.latents import restore_vae
     from tireg.models.sampler import Draw, DrawSettings, draw
 
     family, recipe = base.family, request.recipe
@@ -267,6 +308,7 @@ def draw_previews(
     )
     draws = [Draw(prompt, seed, negative) for seed, prompt in enumerate(shown)]
     listen(Event("drawing previews", 0, count))
+    restore_vae(base)
     pictures = []
     for index, picture in draw(base.pipe, draws, settings):
         pictures.append((draws[index].prompt, png_bytes(picture)))
@@ -287,6 +329,7 @@ class StripPainter:
         """Draw the pictures of ``step`` with the rows as they are, side by side."""
         import numpy as np
 
+        from tireg.models.latents import drawing
         from tireg.models.sampler import Draw, DrawSettings, draw
 
         request, family = self.request, self.base.family
@@ -296,9 +339,8 @@ class StripPainter:
         settings = DrawSettings(
             family.sampler, family.steps, family.guidance, side, side, STRIP_PICTURES
         )
-        scheduler = self.base.pipe.scheduler
-        pictures = [picture for _, picture in draw(self.base.pipe, draws, settings)]
-        self.base.pipe.scheduler = scheduler
+        with drawing(self.base):
+            pictures = [picture for _, picture in draw(self.base.pipe, draws, settings)]
         self.folder.keep_picture(step, png_bytes(np.concatenate(pictures, axis=1)))
 
     def strip(self) -> bytes | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tireg.domain.concepts import Kind
-from tireg.domain.fingerprints import BaseRef
+from tireg.domain.families import Family
+from tireg.domain.fingerprints import BaseRef, Fingerprint
 from tireg.domain.recipes import Recipe
 from tireg.domain.records import Variant
 from tireg.errors import ConceptError, NameInUseError, RefError, TrainingFailedError
@@ -44,6 +45,7 @@ class TrainRequest:
     kind: Kind | None = None
     recipe: Recipe = field(default_factory=Recipe)
     class_noun: str = ""
+    base_config: str | None = None
     device: str = "auto"
     dtype: str = "auto"
     templates: Path | tuple[str, ...] | None = None
@@ -56,14 +58,16 @@ class TrainRequest:
     variants: bool = False
     pick: Variant = "balanced"
     memory: str = "auto"
+    keep_anyway: bool = False
 
 
 def train(request: TrainRequest, *, home: Path, listen: Listener = silent) -> Version:
     """Train and record; the version that was picked.
 
     Nothing is recorded unless all goes well, but for a run that learned nothing: that is kept in
-    the trash, with its reason. Raises InputError kinds for what cannot be used,
-    TrainingFailedError when nothing was learned, StoreError when it cannot be saved.
+    the trash, with its reason; with ``keep_anyway`` in the list. Raises InputError kinds for what
+    cannot be used, TrainingFailedError when nothing was learned, StoreError when it cannot be
+    saved.
     """
     from tireg.workflows.concept_input import load_concept, plan_concept
 
@@ -73,11 +77,9 @@ def train(request: TrainRequest, *, home: Path, listen: Listener = silent) -> Ve
     with Registry.open(home) as registry:
         _check_name(registry, request)
         known = {row.id: row.path for row in registry.bases() if row.path}
-    place = find_base(request.base, known)
+    place = find_base(request.base, known, config=request.base_config)
 
-    from tireg.models.bases import identify
-
-    family = identify(place.folder)
+    family = _family_of(place)
     side = request.recipe.resolution or family.resolution
     request = replace(request, recipe=request.recipe.model_copy(update={"resolution": side}))
     concept = load_concept(
@@ -89,7 +91,7 @@ def train(request: TrainRequest, *, home: Path, listen: Listener = silent) -> Ve
         id=place.id,
         revision=place.revision,
         family=family.id,
-        fingerprint=fingerprint_of(home, place.folder, family),
+        fingerprint=_fingerprint(home, place, family),
         license=place.license,
     )
     from tireg.workflows.teaching import prepare_folder, teach
@@ -100,7 +102,27 @@ def train(request: TrainRequest, *, home: Path, listen: Listener = silent) -> Ve
         listen(Notice("this run is complete: nothing is left to do"))
         return _recorded(home, done)
     learned = teach(request, concept, place, folder, home, listen)
-    return _keep(request, concept, ref, place, learned, home)
+    return _keep(request, concept, ref, place, learned, home, listen)
+
+
+def _family_of(place: Place) -> Family:
+    if place.folder.is_file():
+        from tireg.models.opening import family_of_file
+
+        return family_of_file(place.folder)
+    from tireg.models.bases import identify
+
+    return identify(place.folder)
+
+
+def _fingerprint(home: Path, place: Place, family: Family) -> Fingerprint | None:
+    """What identifies the base; None for single files of families that cannot be measured so."""
+    if place.folder.is_file():
+        from tireg.models.single_file import PLACES
+
+        if family.id not in PLACES:
+            return None
+    return fingerprint_of(home, place.folder, family)
 
 
 def _typed(request: TrainRequest) -> Typed:
@@ -174,6 +196,7 @@ def _keep(
     place: Place,
     learned: Learned,
     home: Path,
+    listen: Listener,
 ) -> Version:
     """Record what was learned; a run that learned nothing goes to the trash and is an error."""
     from tireg.workflows.trained import make_records
@@ -187,14 +210,19 @@ def _keep(
             for made in records
         ]
         version = versions[-1]
-        if not outcome.learned:
+        if not outcome.learned and not request.keep_anyway:
             registry.remove(f"{version.name}@{version.version}")
     learned.folder.finish([v.record_sha for v in versions])
     if not outcome.learned:
+        change = f"fell by {outcome.gain:.5f}" if outcome.gain > 0 else "did not fall"
+        told = f"'{request.name}' learned nothing: the loss on the fixed samples {change}"
+        if request.keep_anyway:
+            listen(Notice(told))
+            return version
         raise TrainingFailedError(
-            f"'{request.name}' learned nothing: the loss on the fixed samples fell by "
-            f"{outcome.gain:.5f}, within two standard errors ({outcome.gain_error:.5f} each)",
+            f"{told}, which is within two standard errors ({outcome.gain_error:.5f} each)",
             hint="more --steps, another --init, clearer pictures, or a --base that can draw such "
-            f"things; its log is {learned.folder.log_path}",
+            f"things; '{version.name}@{version.version}' is in the trash, its log is "
+            f"{learned.folder.log_path}",
         )
     return version
