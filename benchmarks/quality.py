@@ -56,8 +56,8 @@ METHODS: dict[str, Recipe] = {
     "classic, gamma 1": Recipe(method="classic", snr_gamma=1.0),
     "directional": Recipe(method="directional", snr_gamma=5.0),
     "directional, gamma 1": Recipe(method="directional", snr_gamma=1.0),
-    "cross": Recipe(method="cross", snr_gamma=1.0, anchor=1e-5),
-    "paired noise": Recipe(method="directional", snr_gamma=1.0, paired_noise=True),
+    "cross, gamma 1": Recipe(method="cross", snr_gamma=1.0, anchor=1e-5),
+    "directional, gamma 1, paired": Recipe(method="directional", snr_gamma=1.0, paired_noise=True),
     "stock, a tenth": STOCK.model_copy(update={"steps": 300}),
 }
 # Hues, two-tone objects, styles; the pairs with four vectors for every method, stock included.

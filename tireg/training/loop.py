@@ -20,7 +20,8 @@ from tireg.training.optimisers import limit_norms, make_optimiser, rate_at
 from tireg.training.stopping import Check, Front, Look, Rows, gain, has_learned, why_stop
 from tireg.training.validation import PART, PARTS, fixed_batches, fixed_losses
 
-CHECKS = 12
+# A check every 25 steps, but never fewer than 12 in a run nor more than 40.
+CHECKS, MOST_CHECKS, STEPS_OF_A_CHECK = 12, 40, 25
 # A probe draws pictures, which costs as much as many steps: one at every third check.
 PROBE_EVERY = 3
 
@@ -110,7 +111,8 @@ class Learning:
             for key, wrapper in run.wrappers.items()
         }
         self.fixed = fixed_batches(run.data, run.objective)
-        self.every = max(1, math.ceil(run.recipe.last_step / CHECKS))
+        checks = max(CHECKS, min(MOST_CHECKS, run.recipe.last_step // STEPS_OF_A_CHECK))
+        self.every = max(1, math.ceil(run.recipe.last_step / checks))
         self.sums, self.count = run.new_table(), 0
         self.loss_sum = torch.zeros((), device=run.base.device)
         self.step, self.seconds = 0, 0.0
