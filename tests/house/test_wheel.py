@@ -129,7 +129,7 @@ def test_its_data_is_found(installed: Installed) -> None:
 def test_it_trains_evaluates_and_shows(installed: Installed, pictures: Path) -> None:
     installed.tireg(
         "train", pictures, "--base", "shapes", "--name", "ball", "--token", "<my-ball>",
-        "--init", "circle", "--kind", "object", "--steps", "3",
+        "--init", "circle", "--kind", "object", "--steps", "3", "--keep-anyway",
     )  # fmt: skip
     installed.tireg("eval", "ball", "--suite", "shapes-quick", "--steps", "2")
     shown = json.loads(installed.tireg("show", "ball", "--json"))

@@ -15,8 +15,8 @@ from tests.hub.words import keep
 from tests.hubserver import HubServer
 from tireg.domain.tensors import tensor_hash
 from tireg.store.registry import Registry
+from tireg.workflows.making import stored
 from tireg.workflows.publish import PublishRequest, publish
-from tireg.workflows.train import stored
 from tireg.workflows.vectors import MEDIA_TYPE, describe, pack_vectors, unpack_vectors
 
 LOAD = """

@@ -56,7 +56,8 @@ def test_from_one_machine_to_another(
 
     run_cli(
         "train", pictures, "--base", tiny_sd1, "--name", "ball", "--token", "<ball>", "--init",
-        "cat", "--kind", "object", "--steps", "3", "--batch", "2", "--resolution", "64", code=0,
+        "cat", "--kind", "object", "--steps", "3", "--batch", "2", "--resolution", "64",
+        "--keep-anyway", code=0,
     )  # fmt: skip
     first = scored()
     run_cli("publish", "ball", "alice/ball", "--license", "openrail", code=0)

@@ -13,7 +13,7 @@ from tireg.domain.records import Record, StoredFile
 from tireg.domain.tensors import tensor_hash
 from tireg.store.registry import Registry
 from tireg.store.rows import Version
-from tireg.workflows.train import stored
+from tireg.workflows.making import stored
 from tireg.workflows.vectors import MEDIA_TYPE, describe, pack_vectors
 
 WIDTHS = {"clip_l": 768, "clip_g": 1280}

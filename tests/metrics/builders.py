@@ -81,7 +81,12 @@ def world(seed: int = 0, n: int = 6, seeds: int = 3, free: int = 3, **changes: A
         "references": {k: random_block(rng, 4, toward=concept) for k in kinds},
         "held_out": {"copy": random_block(rng, 3, toward=concept)},
         "texts": {"class": text, "empty": text, "context": text, "ti": text},
-        "others": {"concept": {"b": random_block(rng, 3), "c": random_block(rng, 2)}},
+        "others": {
+            "concept": {
+                "b": random_block(rng, 3, toward=3 * unit(rng.normal(size=WIDTH))),
+                "c": random_block(rng, 2, toward=3 * unit(rng.normal(size=WIDTH))),
+            }
+        },
         "partner": {"crop": random_block(rng, 3, toward=3 * unit(rng.normal(size=WIDTH)))},
         "words": {
             "background": Words(("snow", "beach", "jungle", "city", "sofa"), random_block(rng, 5)),

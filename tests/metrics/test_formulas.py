@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 
 from tests.metrics.builders import world
+from tireg.domain.statistics import FloatArray
 from tireg.metrics import METRICS, Samples
 
 S = Samples
@@ -213,15 +214,29 @@ def pair_bleeding(samples: S) -> float:
 
 def bleeding(samples: S) -> float:
     x = samples.images["concept"]
-    return mean(
-        mean(
-            float((x["token"][p, s] - x["class"][p, s]) @ r)
+    sets = [samples.references["concept"], *samples.others["concept"].values()]
+
+    def like(condition: str, refs: FloatArray) -> float:
+        return mean(
+            float(x[condition][p, s] @ r)
             for p in slot(samples)
             for s in seeds(samples)
             for r in refs
         )
-        for refs in samples.others["concept"].values()
-    )
+
+    noun = [like("class", refs) for refs in sets]
+    rise = [like("token", refs) - k for refs, k in zip(sets, noun, strict=True)]
+    pairs = [
+        [
+            mean(float(u @ v) for u, v in itertools.permutations(a, 2))
+            if a is b
+            else mean(float(u @ v) for u in a for v in b)
+            for b in sets
+        ]
+        for a in sets
+    ]
+    ways = [[pairs[a][b] - noun[b] for a in range(len(sets))] for b in range(len(sets))]
+    return float(np.linalg.lstsq(np.array(ways), np.array(rise))[0][1:].sum())
 
 
 PLAIN: dict[str, Callable[[S], float]] = {
@@ -285,6 +300,7 @@ def without(samples: S, i: int) -> S:
         "diversity",
         "diversity_masked",
         "pair_bleeding",
+        "concept_bleeding",
     ],
 )
 def test_interval_of_a_ratio_is_the_jackknife_over_prompts(name: str) -> None:

@@ -9,7 +9,7 @@ from tireg.domain.concepts import Concept, Picture
 from tireg.domain.fingerprints import BaseRef, EncoderFingerprint, Fingerprint
 from tireg.domain.recipes import Recipe
 from tireg.domain.records import Record, Source, StoredFile, TensorInfo, Training
-from tireg.domain.scores import Run, RunSpec, Sampling, Score, SuiteRef
+from tireg.domain.scores import Run, RunFile, RunSpec, Sampling, Score, SuiteRef
 
 
 def sha(text: str | bytes) -> str:
@@ -182,7 +182,7 @@ def run(
             for metric, value in (values or {"fidelity": 0.7, "leakage": None}).items()
         ),
         files=(
-            StoredFile(
+            RunFile(
                 role="sheet",
                 name="sheet.png",
                 sha256=sha(sheet),

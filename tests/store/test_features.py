@@ -136,7 +136,7 @@ def test_near(registry: Registry) -> None:
     registry.add_many(Item(*make.record(f"n{n}")) for n in range(4))
     registry.add(*make.record("n0"), name="twin")
     for record, vector in zip(records[:3], vectors, strict=False):
-        registry.put_vectors(record.tensor_hash, {"clip_l": np.stack([vector, vector])})
+        registry.put_vectors({record.tensor_hash: {"clip_l": np.stack([vector, vector])}})
     found = registry.near("n0")
     assert found[0].row.name == "n1"
     assert found[0].cosine > 0.9
@@ -158,10 +158,10 @@ def test_near_with_two_encoders_uses_the_mean(registry: Registry) -> None:
     for name, (big, small) in rows.items():
         record, objects = make.record(name, tensors=tensors)
         registry.add(record, objects)
-        registry.put_vectors(
-            record.tensor_hash,
-            {"clip_g": np.array([big], np.float32), "clip_l": np.array([small], np.float32)},
-        )
+        vectors = {"clip_g": np.array([big], np.float32), "clip_l": np.array([small], np.float32)}
+        assert [v.name for v in registry.missing_vectors(name)] == [name]
+        registry.put_vectors({record.tensor_hash: vectors})
+        assert registry.missing_vectors(name) == []
     assert [(n.row.name, round(n.cosine, 2)) for n in registry.near("a")] == [
         ("c", 0.91),
         ("b", 0.0),

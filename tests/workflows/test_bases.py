@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import RunCli
+from tests.hub.conftest import connect, hub, server
+from tests.hubserver import HubServer
 from tireg.models.bases import identify
 from tireg.workflows.bases import fingerprint_of
+
+__all__ = ["connect", "hub", "server"]
 
 
 def test_a_base_is_measured_once_and_again_when_a_file_changes(
@@ -35,3 +42,43 @@ def test_a_home_that_cannot_be_written_to_is_no_reason_to_fail(
     blocked.write_text("")
     found = fingerprint_of(blocked, tiny_sd1, identify(tiny_sd1))
     assert found.encoders[0].key == "clip_l"
+
+
+def test_a_base_on_the_hub_is_measured_without_its_autoencoder(
+    run_cli: RunCli,
+    hub: HubServer,
+    connect: Callable[[str], None],
+    tiny_sd1: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    files = {
+        path.relative_to(tiny_sd1).as_posix(): path.read_bytes()
+        for path in tiny_sd1.rglob("*")
+        if path.is_file()
+    }
+    assert "vae/diffusion_pytorch_model.safetensors" in files
+    extra = {"README.md": b"---\nlicense: openrail\n---\n", "whole.safetensors": b"not needed"}
+    hub.hub.put("bob/base", {**files, **extra})
+    done = run_cli("bases", "add", "bob/base", "--json", code=0)
+    found = json.loads(done.stdout)
+    commit = hub.hub.repos["bob/base"].branches["main"]
+    assert (found["id"], found["revision"], found["license"]) == ("bob/base", commit, "openrail")
+    asked = {s.path.rpartition(f"/{commit}/")[2] for s in hub.seen if "/resolve/" in s.path}
+    weights = {name for name in asked if name.endswith(".safetensors")}
+    assert weights == {
+        "text_encoder/model.safetensors",
+        "unet/diffusion_pytorch_model.safetensors",
+    }
+    assert not [name for name in asked if name.startswith("vae/")]
+    # A folder with the same files is the same base.
+    here = json.loads(run_cli("bases", "add", tiny_sd1, "--json", code=0).stdout)
+    assert here["fingerprint"] == found["fingerprint"]
+    assert here["denoiser_sha256"] == found["denoiser_sha256"] is not None
+    # Measured once, it is known without a network.
+    connect("http://127.0.0.1:9")
+    shown = json.loads(run_cli("bases", "show", "bob/base", "--json", code=0).stdout)
+    assert shown["fingerprint"] == found["fingerprint"]

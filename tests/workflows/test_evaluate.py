@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,26 +12,9 @@ from PIL import Image
 
 from tests.conftest import RunCli
 from tests.tinypipes import build_sd1
+from tests.workflows.evaluating import SUITE, add_word, evaluate, scores
+from tireg.domain.scores import PRINTED
 from tireg.shapes import scorer_path
-
-SUITE = """
-format_version: 1
-name: small
-version: 1
-kind: object
-title: "Small"
-source: "Written for this test."
-seeds: [0, 1]
-prompts:
-  - {id: red, text: "a photo of a {concept} on a red background", role: background,
-     context: "a red background", background: ["red"]}
-  - {id: blue, text: "a photo of a {concept} on a blue background", role: background,
-     context: "a blue background", background: ["blue"]}
-  - {id: left, text: "a photo of a {concept} on the left", role: composition,
-     context: "on the left"}
-  - {id: free, text: "a photo of a blue square", role: neutral}
-  - {id: free-2, text: "a red star", role: sibling}
-"""
 
 
 @pytest.fixture
@@ -49,25 +31,8 @@ def base(tiny_sd1: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def trained(run_cli: RunCli, base: Path, pictures: Path) -> str:
-    run_cli(
-        "train", pictures, "--base", base, "--name", "ball", "--token", "<ball>", "--init", "cat",
-        "--kind", "object", "--steps", "3", "--batch", "2", "--resolution", "64", code=0,
-    )  # fmt: skip
-    return "ball"
-
-
-def evaluate(run_cli: RunCli, ref: str, suite: Path, *more: str | Path) -> dict[str, Any]:
-    result = run_cli(
-        "eval", ref, "--suite", suite, "--encoder", scorer_path(), "--steps", "2", "--size", "64",
-        "--batch", "4", "--json", *more, code=0,
-    )  # fmt: skip
-    data: dict[str, Any] = json.loads(result.stdout)
-    return data
-
-
-def scores(run: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {score["metric"]: score for score in run["scores"]}
+def trained(home: Path, base: Path) -> str:
+    return add_word(home, base, "ball")
 
 
 def test_scores_have_values_intervals_and_baselines(
@@ -84,6 +49,7 @@ def test_scores_have_values_intervals_and_baselines(
     }  # fmt: skip
     assert wanted <= set(found)
     for score in found.values():
+        assert tuple(score) == PRINTED
         assert (score["value"] is None) == (score["unscored"] is not None)
         assert score["direction"] in ("higher", "lower", "target")
         if score["ci"] is not None:
@@ -95,7 +61,8 @@ def test_scores_have_values_intervals_and_baselines(
     assert likeness["n_seeds"] == 2
     assert found["off_token_leakage"]["value"] == 0.0, "token-free prompts are bit-identical"
     shown = json.loads(run_cli("show", trained, "--json").stdout)
-    assert shown["scores"] == run["scores"]
+    printed = [{key: score[key] for key in PRINTED} for score in shown["scores"]]
+    assert printed == run["scores"]
     sheet = next(f for f in shown["files"] if f["role"] == "sheet")
     with Image.open(sheet["path"]) as image:
         assert min(image.size) > 200
@@ -107,7 +74,7 @@ def test_the_same_from_cache_and_from_nothing(
 ) -> None:
     first = evaluate(run_cli, trained, suite)
     kept = sorted((home / "cache" / "pictures").rglob("*.png"))
-    assert len(kept) == 3 * 2 * 2 + 2 * 2 * 2
+    assert len(kept) == 3 * 2 * 3 + 2 * 2 * 2
     again = evaluate(run_cli, trained, suite)
     assert again == first
     kept[0].unlink()

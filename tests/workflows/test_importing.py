@@ -213,3 +213,44 @@ def test_importing_needs_no_torch(tmp_path: Path, home: Path) -> None:
     )
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", code], check=True, env=env)
+
+
+def test_one_token_under_two_names_is_told(run_cli: RunCli, tmp_path: Path) -> None:
+    told = {"tireg.token": "<cat>"}
+    first = embedding(tmp_path / "first.safetensors", 1, told={**told, "tireg.name": "first"})
+    second = embedding(tmp_path / "second.safetensors", 2, told={**told, "tireg.name": "second"})
+    third = embedding(tmp_path / "third.safetensors", 3, told={"tireg.token": "<cats>"})
+    (line,) = imported(run_cli, first)
+    assert line["warnings"] == []
+    (line,) = imported(run_cli, second)
+    assert line["warnings"] == ["its token <cat> is also that of first: load one at a time"]
+    (line,) = imported(run_cli, third)
+    assert line["warnings"] == []
+    stars = [embedding(tmp_path / f"{n}.safetensors", n, told={"tireg.token": "*"}) for n in (4, 5)]
+    assert [line["warnings"] for line in imported(run_cli, *stars)] == [[], []]
+
+
+def test_a_folder_without_embeddings_is_wrong_input(run_cli: RunCli, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for command in ("inspect", "import"):
+        done = run_cli(command, tmp_path / "empty", code=2)
+        assert "there is no embedding file in" in done.stderr
+        assert "next: --recursive" in done.stderr
+        assert done.stdout == ""
+    assert json.loads(run_cli("inspect", tmp_path / "empty", "--json", code=2).stdout) == []
+
+
+def test_a_refused_file_says_what_to_do_next(run_cli: RunCli, tmp_path: Path) -> None:
+    (tmp_path / "notes.pt").write_text("hello")
+    for command in ("inspect", "import"):
+        done = run_cli(command, tmp_path / "notes.pt", code=2)
+        assert "plain text" in done.stdout
+        assert "next: tireg" in done.stderr
+
+
+def test_numbers_beyond_every_checksum_are_taken(run_cli: RunCli, tmp_path: Path) -> None:
+    """A1111's checksum multiplies by 100, which such numbers do not survive."""
+    rows = np.full((1, 768), 3e38, np.float32)
+    save_file({"emb_params": rows}, tmp_path / "huge.safetensors")
+    (line,) = imported(run_cli, tmp_path / "huge.safetensors")
+    assert line["result"] == "taken"

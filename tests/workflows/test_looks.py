@@ -16,7 +16,7 @@ def ball(run_cli: RunCli, tiny_sd1: Path, pictures: Path) -> str:
         run_cli(
             "train", pictures, "--base", tiny_sd1, "--name", "ball", "--token", "<ball>",
             "--init", "cat", "--kind", "object", "--steps", "2", "--batch", "2",
-            "--resolution", "64", code=0,
+            "--resolution", "64", "--keep-anyway", code=0,
         )  # fmt: skip
     return "ball"
 

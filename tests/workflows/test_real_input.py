@@ -15,7 +15,7 @@ def test_photographs_are_learned_on_the_built_in_base(run_cli: RunCli, shared_di
     photos = shared_dir / "realworld" / "images" / "dog6"
     run_cli(
         "train", photos, "--base", "shapes", "--name", "dog6", "--token", "<dog6>",
-        "--init", "circle", "--kind", "subject", "--steps", "5", "--batch", "2", code=0,
+        "--init", "circle", "--kind", "subject", "--steps", "5", "--batch", "2", "--keep-anyway", code=0,
     )  # fmt: skip
     shown = json.loads(run_cli("show", "dog6", "--json", code=0).stdout)
     assert len(shown["concept"]["pictures"]) == len(list(photos.glob("*.jpg")))
@@ -45,7 +45,7 @@ def test_a_model_of_the_real_size_of_sd15_trains_to_the_end(
     run_process(
         "train", shared_dir / "realworld" / "images" / "dog6", "--base", base, "--name", "dog6",
         "--token", "<dog6>", "--init", "dog", "--kind", "subject", "--steps", "3", "--batch", "1",
-        "--resolution", "256", code=0, OMP_NUM_THREADS="2",
+        "--resolution", "256", "--keep-anyway", code=0, OMP_NUM_THREADS="2",
     )  # fmt: skip
     shown = json.loads(run_process("show", "dog6", "--json", code=0).stdout)
     assert shown["base_details"]["family"] == "sd1"

@@ -147,7 +147,11 @@ def dedupe(dry_run: bool, as_json: bool) -> None:
 @AS_JSON
 @click.pass_context
 def verify(ctx: click.Context, as_json: bool) -> None:
-    """Hash every file again; find what is missing, changed or orphaned. Exits 1 if anything is."""
+    """Hash every file again; find what is missing, changed or orphaned. Exits 1 if anything is.
+
+    Training pictures and foreign originals that a record names may stay behind on another
+    machine: where they are not here, that is in order; where they are, they are hashed, too.
+    """
     from tireg.store.home import registry_home
     from tireg.workflows.care import verify as call
 

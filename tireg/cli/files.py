@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from tireg.cli.console import out
+from tireg.errors import InputError
 
 
 @click.command()
@@ -32,9 +34,22 @@ def inspect(
     else:
         for entry in found:
             print_reading(entry)
-        if not found:
-            out.note("no embedding files there")
-    ctx.exit(2 if found and all(entry["refused"] for entry in found) else 0)
+    if not found:
+        raise nothing_there(paths, recursive=recursive)
+    refused = sum(bool(entry["refused"]) for entry in found)
+    if refused and not as_json:
+        out.hint("tireg import FOLDER takes what can be used and passes over the rest")
+    ctx.exit(2 if refused == len(found) else 0)
+
+
+def nothing_there(paths: Sequence[Path], *, recursive: bool) -> InputError:
+    """The error for folders and patterns that hold no file an embedding could be in."""
+    where = ", ".join(f"'{path}'" for path in paths[:3]) + (", …" if len(paths) > 3 else "")
+    hint = "give files, or another folder"
+    return InputError(
+        f"there is no embedding file in {where}",
+        hint=hint if recursive else "--recursive looks into subfolders, too",
+    )
 
 
 def print_reading(entry: dict[str, object]) -> None:

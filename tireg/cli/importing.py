@@ -26,6 +26,7 @@ def import_(
     Notes and previews that other managers keep beside them come along. What is here already,
     in whatever form, is left alone; a file that cannot be used stops nothing.
     """
+    from tireg.cli.files import nothing_there
     from tireg.cli.listening import listening
     from tireg.store.home import registry_home
     from tireg.workflows.importing import import_files
@@ -34,9 +35,11 @@ def import_(
         lines = import_files(registry_home(), paths, recursive=recursive, name=name, listen=listen)
     if as_json:
         out.json(lines)
-    else:
+    elif lines:
         print_lines(lines)
-    ctx.exit(2 if lines and all(line["result"] == "refused" for line in lines) else 0)
+    if not lines:
+        raise nothing_there(paths, recursive=recursive)
+    ctx.exit(2 if all(line["result"] == "refused" for line in lines) else 0)
 
 
 def print_lines(lines: list[dict[str, Any]]) -> None:
@@ -46,18 +49,14 @@ def print_lines(lines: list[dict[str, Any]]) -> None:
     refused = [line for line in lines if line["result"] == "refused"]
     others = [line for line in lines if line["result"] != "refused"]
     shown = [*others[:SHOWN], *refused]
-    out.table(
-        shown, ["path", "result", "name", "token", "reason"], empty="no embedding files there"
-    )
+    out.table(shown, ["path", "result", "name", "token", "reason"])
     if len(others) > SHOWN:
         out.note(f"and {len(others) - SHOWN} more taken or here already; --json lists all")
     for line in lines:
         for warning in line["warnings"] if len(lines) <= SHOWN else ():
             out.warn(f"{line['path']}: {warning}")
-    if lines:
-        counts = counted(lines)
-        out.text(
-            f"{counts['taken']} taken, {counts['duplicate']} here already, "
-            f"{counts['refused']} refused"
-        )
-        out.hint("tireg list")
+    counts = counted(lines)
+    out.text(
+        f"{counts['taken']} taken, {counts['duplicate']} here already, {counts['refused']} refused"
+    )
+    out.hint("tireg list" if counts["taken"] or counts["duplicate"] else "tireg inspect PATH")

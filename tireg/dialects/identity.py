@@ -63,13 +63,23 @@ def _sha256_from(source: Source, start: int) -> str:
 def webui_checksum(tensors: Mapping[str, Tensor]) -> str | None:
     """A1111's 4-digit vector checksum, of which there are only 65,536.
 
-    None for embeddings of several encoders, for which A1111 has none. The rule is
-    ``Embedding.checksum`` of stable-diffusion-webui.
+    None for embeddings of several encoders, for which A1111 has none, and for values so large
+    that A1111 itself fails on them. The rule is ``Embedding.checksum`` of
+    stable-diffusion-webui.
     """
     if len(tensors) != 1:
         return None
+    import numpy as np
+
     (tensor,) = tensors.values()
+    with np.errstate(over="ignore"):
+        values = tensor.to_fp32().reshape(-1) * np.float32(100)
+    if not np.isfinite(values).all():
+        return None
+    # Only 16 bits are kept in the end, and no higher bit ever flows down into them. A float32
+    # beyond 2**40 is a whole multiple of 2**16, so its low bits are zero.
+    values[np.abs(values) >= 2.0**40] = 0
     result = 0
-    for value in (tensor.to_fp32().reshape(-1) * 100).tolist():
-        result = ((result * 281) ^ (int(value) * 997)) & 0xFFFFFFFF
-    return f"{result & 0xFFFF:04x}"
+    for term in ((values.astype(np.int64) * 997) & 0xFFFF).tolist():
+        result = ((result * 281) ^ term) & 0xFFFF
+    return f"{result:04x}"

@@ -126,7 +126,7 @@ def read_strict(
 
 def refusal(reading: FileReading) -> FileRefusedError:
     """The refusal of ``reading`` as an error that names the file."""
-    sentence = reading.refused or ""
+    sentence = (reading.refused or "").removesuffix(".")
     return FileRefusedError(
         f"{printable(reading.path.name, 255)} was refused: {sentence[:1].lower()}{sentence[1:]}",
         hint=f"tireg inspect {quoted(reading.path, 255)} says what is known of it",

@@ -68,20 +68,36 @@ class Prompt(Part):
 
     @model_validator(mode="after")
     def _slot_fits_role(self) -> Prompt:
-        count = self.text.count(SLOT)
-        if count > 1:
-            raise ValueError(f"prompt '{self.id}' has {count} {SLOT} slots; one is the most")
-        if count == 0 and self.role in SLOT_ROLES:
-            raise ValueError(f"prompt '{self.id}' has role {self.role} but no {SLOT} slot")
-        if count == 1 and self.role in FREE_ROLES:
-            raise ValueError(f"prompt '{self.id}' has role {self.role}, which takes no {SLOT} slot")
-        if re.search(r"[{}]", self.text.replace(SLOT, "")):
-            raise ValueError(f"prompt '{self.id}' has a brace that is not {SLOT}")
-        if re.search(r"\w\{concept\}|\{concept\}\w", self.text):
-            raise ValueError(f"prompt '{self.id}' has {SLOT} glued to a word; put a space between")
-        if count == 0 and self.empty is not None:
-            raise ValueError(f"prompt '{self.id}' has no slot, so 'empty' means nothing")
+        for problem in slot_problems(self.text, self.role, empty=self.empty is not None):
+            raise ValueError(f"prompt '{self.id}' {problem}")
         return self
+
+
+def slot_problems(text: str, role: str, *, empty: bool = False) -> list[str]:
+    """What is wrong with the slot of a prompt, as the ends of sentences about it.
+
+    ``empty`` says whether the prompt has words of its own for nothing in the slot.
+    """
+    count = text.count(SLOT)
+    found = {
+        f"has {count} {SLOT} slots; one is the most": count > 1,
+        f"has role {role} but no {SLOT} slot": count == 0 and role in SLOT_ROLES,
+        f"has role {role}, which takes no {SLOT} slot": count == 1 and role in FREE_ROLES,
+        f"has a brace that is not {SLOT}": re.search(r"[{}]", text.replace(SLOT, "")),
+        f"has {SLOT} glued to a word; put a space between": re.search(
+            r"\w\{concept\}|\{concept\}\w", text
+        ),
+        "has no slot, so 'empty' means nothing": count == 0 and empty,
+    }
+    return [words for words, wrong in found.items() if wrong]
+
+
+class Benchmark(Part):
+    """A data set on the Hub that is registered there as a benchmark, and asks these prompts."""
+
+    dataset: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$", description="Its id.")
+    revision: str | None = Field(default=None, description="Commit of the data set.")
+    tasks: dict[str, str] = Field(min_length=1, description="Metric name to task id there.")
 
 
 class Suite(Document):
@@ -105,6 +121,9 @@ class Suite(Document):
     object_words: tuple[str, ...] = Field(default=(), description="The same for things.")
     background_text: str = Field(default="{word}", description="How an encoder is asked for one.")
     object_text: str = Field(default="a photo of a {word}", description="The same for a thing.")
+    benchmark: Benchmark | None = Field(
+        default=None, description="Where scores on this suite may be reported on the Hub."
+    )
 
     @field_validator("background_text", "object_text")
     @classmethod
@@ -134,12 +153,13 @@ class Suite(Document):
         return self
 
     def canonical(self) -> bytes:
-        """What is drawn and measured, as JSON bytes: all but ``title`` and ``source``.
+        """What is drawn and measured, as JSON bytes: all but title, source and benchmark.
 
         Fields at their default are left out, so that a field added to tireg later does not
         change the hash of suites that do not use it.
         """
-        data = self.model_dump(mode="json", exclude={"title", "source"}, exclude_defaults=True)
+        told = {"title", "source", "benchmark"}
+        data = self.model_dump(mode="json", exclude=told, exclude_defaults=True)
         return canonical_json({**data, "format_version": self.format_version})
 
     def vocabulary(self, of: Literal["background", "object"]) -> dict[str, str]:
@@ -216,19 +236,36 @@ def load_suite(name: str | Path) -> Suite:
     Raises SuiteError when there is none, or the file is not a suite; SchemaTooNewError when it
     is written for a newer tireg.
     """
+    return read_suite(suite_path(name))
+
+
+def suite_path(name: str | Path) -> Path:
+    """Where the suite lies that ``name`` means. SuiteError for a name that is none."""
     text = str(name)
     if isinstance(name, Path) or "/" in text or "\\" in text or text.endswith((".yaml", ".yml")):
-        return read_suite(Path(name))
+        return Path(name).expanduser()
     if text not in suite_names():
+        near = " (a file of your own is given by its path)" if Path(text).is_file() else ""
         raise SuiteError(
-            f"there is no suite '{text}'; there are {', '.join(suite_names())}", hint=_LIST
+            f"there is no suite '{text}'; there are {', '.join(suite_names())}{near}", hint=_LIST
         )
-    return read_suite(resource("evals", "suites", f"{text}.yaml"))
+    return resource("evals", "suites", f"{text}.yaml")
 
 
 def read_suite(path: Path) -> Suite:
     """Read one suite file. Raises SuiteError with one sentence that names the file and field."""
     hint = f"tireg suites check {path}"
+    data = read_plain(path)
+    if isinstance(data, dict) and data.get("kind", KINDS[0]) not in KINDS:
+        raise SuiteError(f"{path}: 'kind' is one of {', '.join(KINDS)}", hint=hint)
+    try:
+        return validate_document(Suite, data, name=str(path), failure=SuiteError)
+    except SuiteError as error:
+        raise SuiteError(error.message, hint=hint) from error
+
+
+def read_plain(path: Path) -> Any:
+    """What a suite file holds, as plain data, not checked. SuiteError if it is no YAML."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise SuiteError(f"{path} is larger than 1 MiB, too large for a suite", hint=_LIST)
@@ -239,10 +276,7 @@ def read_suite(path: Path) -> Suite:
         raise SuiteError(f"{path} is not a text file in UTF-8", hint=_LIST) from error
     except OSError as error:
         raise SuiteError(f"{path} cannot be read: {error.strerror}", hint=_LIST) from error
-    data = _parse(raw, str(path))
-    if isinstance(data, dict) and data.get("kind", KINDS[0]) not in KINDS:
-        raise SuiteError(f"{path}: 'kind' is one of {', '.join(KINDS)}", hint=hint)
-    return validate_document(Suite, data, name=str(path), failure=SuiteError)
+    return _parse(raw, str(path))
 
 
 def _parse(raw: str, name: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tireg.domain.families import find_family
 from tireg.domain.records import Record
+from tireg.domain.score_forms import latest_runs, model_index
 from tireg.domain.scores import Run, Score
 from tireg.hub.cardtext import block, code, literal, table, text
 from tireg.hub.layout import VersionRow
@@ -83,50 +84,9 @@ def metadata(shown: Shown) -> dict[str, Any]:
             {"text": prompt or record.token, "output": {"url": path}}
             for path, prompt in shown.previews
         ]
-    if index := model_index(shown):
+    if index := model_index(shown.name, shown.runs):
         data["model-index"] = index
     return data
-
-
-def latest_runs(runs: Sequence[Run]) -> list[Run]:
-    """The newest run on each base and suite, in a fixed order."""
-    newest: dict[tuple[str, str, int], Run] = {}
-    for run in sorted(runs, key=lambda r: (r.created, r.run_id)):
-        newest[(run.spec.base, run.spec.suite.name, run.spec.suite.version)] = run
-    return [newest[key] for key in sorted(newest)]
-
-
-def model_index(shown: Shown) -> list[dict[str, Any]]:
-    """Scores as the Hub's ``model-index``; empty where nothing was scored."""
-    results = []
-    for run in latest_runs(shown.runs):
-        metrics = [_metric(score) for score in run.scores if score.value is not None]
-        if metrics:
-            suite = run.spec.suite
-            results.append(
-                {
-                    "task": {"type": "text-to-image", "name": "Textual inversion"},
-                    "dataset": {
-                        "type": suite.name,
-                        "name": f"{suite.name} version {suite.version} on {run.spec.base}",
-                        "revision": suite.sha256,
-                    },
-                    "metrics": metrics,
-                }
-            )
-    return [{"name": shown.name, "results": results}] if results else []
-
-
-def _metric(score: Score) -> dict[str, Any]:
-    args: dict[str, Any] = {"version": score.version, "direction": score.direction}
-    if score.ci:
-        args["interval"] = [round(bound, 6) for bound in score.ci]
-        args["level"] = score.level
-    if score.baseline is not None:
-        args["baseline"] = round(score.baseline, 6)
-        args["baseline_name"] = score.baseline_name
-    value = round(score.value, 6) if score.value is not None else None
-    return {"type": score.metric, "name": score.metric, "value": value, "args": args}
 
 
 def sections(shown: Shown) -> dict[str, str]:

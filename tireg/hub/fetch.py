@@ -15,6 +15,8 @@ from tireg.hub.tree import COMMIT_ID
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 SKIPPED_FOLDERS = ("safety_checker", "image_encoder", "vae_encoder", "vae_decoder")
 PLAIN_WEIGHTS = re.compile(r"/(model|diffusion_pytorch_model)(-\d+-of-\d+)?\.safetensors$")
+# What turns pictures into latents and back says nothing about which base a base is.
+AUTOENCODERS = ("vae", "vqvae", "vqgan", "movq")
 ANSWER_SECONDS = 15.0
 SMALL = (".json", ".txt", ".model")
 
@@ -33,9 +35,11 @@ def is_repo_id(name: str) -> bool:
     return REPO_ID.fullmatch(name) is not None
 
 
-def fetch_base(repo: str, revision: str | None = None) -> FetchedBase:
+def fetch_base(repo: str, revision: str | None = None, *, to_measure: bool = False) -> FetchedBase:
     """Download what a diffusers base needs; files already in the cache are not fetched again.
 
+    With ``to_measure`` only what its fingerprint is read from: the weights of its text encoders
+    and denoiser, and none of its autoencoder.
     The token goes to the endpoint it belongs to and nowhere else, and an endpoint that names
     impossible commits or etags, by which the cache would write elsewhere, is refused. Raises
     BaseError when there is no such repository or it holds no safetensors weights, and HubError
@@ -67,6 +71,8 @@ def fetch_base(repo: str, revision: str | None = None) -> FetchedBase:
                 hint="this server cannot be trusted",
             )
         wanted = needed_files(s.rfilename for s in info.siblings or [])
+        if to_measure:
+            wanted = [n for n in wanted if n.partition("/")[0] not in AUTOENCODERS]
         if not any(n.endswith(".safetensors") for n in wanted):
             raise BaseError(
                 f"'{repo}' holds no safetensors weights in diffusers folders, "

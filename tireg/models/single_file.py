@@ -116,6 +116,12 @@ def _build(encoder: Encoder, weights: dict[str, torch.Tensor], prefix: str, nami
     ]
     if lacking:
         raise BaseError(f"the text encoder {encoder.key} in the file lacks {lacking[0]}")
+    odd = [
+        name for name, weight in found.items()
+        if weight is not None and weight.shape != wanted[name].shape
+    ]  # fmt: skip
+    if odd:
+        raise BaseError(f"the text encoder {encoder.key} in the file has an unknown size: {odd[0]}")
     kept = {name: weight for name, weight in found.items() if weight is not None}
     model.load_state_dict(kept, strict=False, assign=True)
     positions = torch.arange(config.max_position_embeddings).expand((1, -1))

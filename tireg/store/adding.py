@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
     from tireg.domain.scores import Run
 
 GROUP = 300
+# A group waits in memory, files and all; large ones make smaller groups.
+GROUP_BYTES = 64 * 1024 * 1024
 # Files that a record speaks of and that need not come along: training pictures are private, and
 # a foreign original may be a pickle, which is never published.
 STAYING_ROLES = ("picture", "original")
@@ -93,9 +94,22 @@ def add_items(store: Store, items: Iterable[Item], *, group: int = GROUP) -> Ite
 
     Yields an outcome per item, in order, once its group is durable.
     """
-    source = iter(items)
-    while batch := list(islice(source, group)):
+    for batch in _batches(items, group):
         yield from _add_group(store, batch)
+
+
+def _batches(items: Iterable[Item], count: int) -> Iterator[list[Item]]:
+    """At most ``count`` items at a time, fewer where their files are large."""
+    batch: list[Item] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += sum(len(data) for data in item.objects.values())
+        if len(batch) >= count or size >= GROUP_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _add_group(store: Store, items: list[Item]) -> list[Outcome]:
@@ -359,10 +373,14 @@ def add_run(store: Store, run: Run, objects: Mapping[str, bytes]) -> bool:
         staged = {target for _, target in stage.waiting}
         for sha, name in named.items():
             path = store.objects.path(sha)
-            if path not in staged and not path.exists():
+            if path in staged or path.exists():
+                continue
+            if sha not in objects:
                 raise StoreError(
                     f"the object {sha[:12]} ('{name}') of run {run.run_id[:12]} was not given"
                 )
+            # It lay here unused when it was looked for, and a clean-up took it since.
+            stage.add(path, objects[sha])
         insert_run(db, run, hashlib.sha256(raw).hexdigest())
         refresh_headlines(db, run.record)
         first = found[0]

@@ -166,13 +166,22 @@ def rows_space(encoder: str, width: int) -> str:
     return f"rows/{encoder}/{width}"
 
 
-def put_vectors(features: Features, tensor_hash: str, tensors: Mapping[str, Matrix]) -> None:
-    """Keep the mean row of each encoder's ``[n, width]`` vectors, for searches by nearness."""
-    for encoder, vectors in tensors.items():
-        mean = vectors.mean(axis=0, keepdims=True)
-        # A mean of zero has no direction; such an embedding is near to nothing.
-        if float(abs(mean).max()) > 0:
-            features.put(rows_space(encoder, vectors.shape[1]), [tensor_hash], mean)
+def put_vectors(features: Features, several: Mapping[str, Mapping[str, Matrix]]) -> None:
+    """Keep the mean row of each encoder's ``[n, width]`` vectors, for searches by nearness.
+
+    ``several`` maps tensor hashes to vectors by encoder key.
+    """
+    import numpy as np
+
+    spaces: dict[str, dict[str, Matrix]] = {}
+    for tensor_hash, tensors in several.items():
+        for encoder, vectors in tensors.items():
+            mean = vectors.mean(axis=0)
+            # A mean of zero has no direction; such an embedding is near to nothing.
+            if float(abs(mean).max()) > 0:
+                spaces.setdefault(rows_space(encoder, vectors.shape[1]), {})[tensor_hash] = mean
+    for space, means in spaces.items():
+        features.put(space, list(means), np.stack(list(means.values())))
 
 
 def _dtype(width: int) -> np.dtype[Any]:

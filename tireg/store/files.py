@@ -6,9 +6,13 @@ import ctypes
 import os
 import secrets
 import sys
-import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 TEMPORARY = ".tmp-"
 # Above this many files, one sync of the whole file system is cheaper than one per file.
@@ -122,29 +126,33 @@ def sync_paths(paths: Iterable[Path]) -> None:
     several = list(paths)
     if len(several) > MANY and sys.platform == "linux" and _sync_file_system(several[0]):
         return
-    if len(several) < 2:
-        for path in several:
-            _sync(path)
-        return
+    # The calling thread takes one itself; the others are waited for whatever becomes of it.
+    calls: list[Callable[[], None]] = [partial(_sync, path) for path in several[:1]]
+    calls += [_helpers().submit(_sync, path).result for path in several[1:]]
     failures: list[OSError] = []
-    for start in range(0, len(several), MANY):
-        threads = [
-            threading.Thread(target=_sync_into, args=(path, failures))
-            for path in several[start : start + MANY]
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    for call in calls:
+        try:
+            call()
+        except OSError as error:
+            failures.append(error)
     if failures:
         raise failures[0]
 
 
-def _sync_into(path: Path, failures: list[OSError]) -> None:
-    try:
-        _sync(path)
-    except OSError as error:
-        failures.append(error)
+_pools: dict[int, ThreadPoolExecutor] = {}
+
+
+def _helpers() -> ThreadPoolExecutor:
+    """The threads that wait for the disk: kept, because starting one takes as long as a sync.
+
+    A forked process has a pool of its own, as threads do not come along.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    pid = os.getpid()
+    if pid not in _pools:
+        _pools[pid] = ThreadPoolExecutor(MANY, thread_name_prefix="tireg-sync")
+    return _pools[pid]
 
 
 def _sync(path: Path) -> None:

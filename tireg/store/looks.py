@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from tireg.errors import StoreError
 from tireg.store.core import Store
 from tireg.store.features import Features, rows_space
-from tireg.store.finding import find
+from tireg.store.finding import find, found_where
 from tireg.store.listing import COLUMNS, make_rows
-from tireg.store.rows import Row
+from tireg.store.rows import Found, Row
 from tireg.store.search import Query, conditions
 
 if TYPE_CHECKING:
@@ -71,6 +71,37 @@ def near(
         raise StoreError(f"the vectors of '{found.ref}' are not indexed", hint="tireg doctor")
     several = _nearest(store, features, queries, "tensors", limit + 1, filters or Query())
     return [n for n in several if n.key != found.tensor_hash][:limit]
+
+
+def preview_bases(store: Store) -> list[str | None]:
+    """The bases of embeddings outside the trash that have a preview; None for an unknown one."""
+    with store.reading() as db:
+        rows = db.execute(
+            "SELECT DISTINCT v.base FROM versions v WHERE v.trashed IS NULL AND EXISTS"
+            " (SELECT 1 FROM files f WHERE f.version_id = v.id AND f.role = 'preview')"
+            " ORDER BY v.base"
+        ).fetchall()
+    return [base for (base,) in rows]
+
+
+def missing_vectors(store: Store, features: Features, ref: str) -> list[Found]:
+    """One version for each tensor hash that has an encoder of ``ref``'s and is not indexed."""
+    with store.reading() as db:
+        version = find(db, ref)
+        spaces = db.execute(
+            "SELECT encoder, width FROM tensors WHERE version_id = ?", [version.id]
+        ).fetchall()
+        missing: dict[str, Found] = {}
+        for encoder, width in spaces:
+            known = features.known(rows_space(encoder, width))
+            found = found_where(
+                db,
+                "v.trashed IS NULL AND EXISTS (SELECT 1 FROM tensors t WHERE t.version_id = v.id"
+                " AND t.encoder = ? AND t.width = ?)",
+                [encoder, width],
+            )
+            missing |= {v.tensor_hash: v for v in found if v.tensor_hash not in known}
+    return list(missing.values())
 
 
 def _nearest(

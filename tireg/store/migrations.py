@@ -93,4 +93,5 @@ STEPS: tuple[Step, ...] = (
     _run(schema.CORE),
     _search,
     _run(schema.COMPATIBILITY),
+    _run(schema.LEANER),
 )

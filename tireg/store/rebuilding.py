@@ -61,6 +61,9 @@ def rebuild(home: Path) -> Rebuilt:
     """
     result = Rebuilt()
     with translated(home), _old_locked(home):
+        # Of a damaged database. Listed now: one that appears later belongs to a writer who has
+        # opened the new database already.
+        stale = journals(home)
         database.make_folders(home)
         new = home / f".{database.FILE}-{os.getpid()}-rebuild"
         new.unlink(missing_ok=True)
@@ -74,7 +77,7 @@ def rebuild(home: Path) -> Rebuilt:
                 db.close()
             result.kept = _set_aside(home)
             new.rename(home / database.FILE)
-            for journal in journals(home):
+            for journal in stale:
                 remove(journal)
             sync_paths([home / database.FILE, home])
         finally:

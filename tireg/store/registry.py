@@ -183,6 +183,13 @@ class Registry:
         with self.store.reading() as db:
             return found_where(db, "v.tensor_hash = ? AND v.trashed IS NULL", [tensor_hash])
 
+    def same_token(self, token: str, name: str) -> builtins.list[str]:
+        """Up to five other embeddings that are typed with the same token as ``name``."""
+        from tireg.store.search import same_token
+
+        with self.store.reading() as db:
+            return same_token(db, token, name)
+
     def list(self, *, limit: int | None = 50, sort: str = "created") -> builtins.list[Row]:
         """Embeddings outside the trash, newest first; ``limit`` None gives all."""
         return self.search(Query(limit=limit, sort=sort)).rows
@@ -206,11 +213,23 @@ class Registry:
             self._features = Features(self.store)
         return self._features
 
-    def put_vectors(self, tensor_hash: str, tensors: Mapping[str, NDArray[np.float32]]) -> None:
-        """Index vectors ``[n, width]`` per encoder key, for :meth:`near`."""
+    def put_vectors(self, several: Mapping[str, Mapping[str, NDArray[np.float32]]]) -> None:
+        """Index vectors ``[n, width]`` by tensor hash and encoder key, for :meth:`near`."""
         from tireg.store.features import put_vectors
 
-        put_vectors(self.features, tensor_hash, tensors)
+        put_vectors(self.features, several)
+
+    def missing_vectors(self, ref: str) -> builtins.list[Found]:
+        """Versions with an encoder of ``ref``'s whose vectors are not indexed there yet."""
+        from tireg.store.looks import missing_vectors
+
+        return missing_vectors(self.store, self.features, ref)
+
+    def preview_bases(self) -> builtins.list[str | None]:
+        """The bases of embeddings that have a preview; None for those made on an unknown one."""
+        from tireg.store.looks import preview_bases
+
+        return preview_bases(self.store)
 
     def like(
         self,

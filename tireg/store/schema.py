@@ -291,3 +291,19 @@ COMPATIBILITY = (
         FROM versions v JOIN embeddings e ON e.id = v.embedding_id
         WHERE v.trashed IS NULL GROUP BY v.tensor_hash HAVING count(*) > 1""",
 )
+
+# Every index with values in no order costs a page of the disk per row once a registry is large,
+# so that rows came in more slowly the more there were. These were more than any query asks for.
+LEANER = (
+    "DROP INDEX embeddings_record",
+    "DROP INDEX embeddings_family",
+    "DROP INDEX embeddings_kind",
+    "DROP INDEX embeddings_license",
+    "DROP INDEX embeddings_base",
+    "DROP INDEX embeddings_fingerprint",
+    "CREATE INDEX embeddings_kind ON embeddings (kind) WHERE kind IS NOT NULL",
+    "CREATE INDEX embeddings_license ON embeddings (license) WHERE license IS NOT NULL",
+    "CREATE INDEX embeddings_base ON embeddings (base, updated, id) WHERE base IS NOT NULL",
+    """CREATE INDEX embeddings_fingerprint ON embeddings (base_fingerprint, updated, id)
+        WHERE base_fingerprint IS NOT NULL""",
+)

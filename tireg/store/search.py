@@ -27,6 +27,11 @@ NARROW = 3000
 RANKED = 5000
 # By column of the words table: name, token, tags, notes, about, captions, prompts.
 WEIGHTS = "12.0, 8.0, 6.0, 2.0, 3.0, 2.0, 1.0"
+# From the score that stands for a record to the embeddings whose newest version it is.
+_SCORED = (
+    "headlines h CROSS JOIN versions v ON v.record_sha = h.record_sha"
+    " CROSS JOIN embeddings e ON e.id = v.embedding_id AND e.version_id = v.id"
+)
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,23 @@ def match_expression(words: str) -> tuple[str, list[str]]:
     return " AND ".join(terms), symbols
 
 
+def same_token(db: Database, token: str, name: str) -> list[str]:
+    """Other embeddings outside the trash that are typed with the same ``token`` as ``name``.
+
+    The index of words finds them, as no column is indexed by token. None for a token without
+    letters: ``*`` stands for a file's name in some tools and is in very many.
+    """
+    expression, _ = match_expression(f'"{token}"')
+    if not expression:
+        return []
+    rows = db.execute(
+        "SELECT e.name FROM words CROSS JOIN embeddings e ON e.id = words.rowid"
+        " WHERE words MATCH ? AND e.token = ? AND e.name <> ? ORDER BY e.id LIMIT 5",
+        [f"token : {expression}", token, name],
+    ).fetchall()
+    return [other for (other,) in rows]
+
+
 def conditions(db: Database, query: Query) -> Conditions:
     """The filters of a query, without its words."""
     found = Conditions()
@@ -128,8 +150,13 @@ def conditions(db: Database, query: Query) -> Conditions:
                 " WHERE f.family = ?",
             )
         else:
+            # The plus keeps SQLite from gathering a third of all rows only to sort them: where a
+            # filter is wide, walking along the sort order finds a page sooner.
+            plus = "" if column == "base" else "+"
             found.add(
-                f"e.{column} = ?", value, way_in=f"SELECT id FROM embeddings WHERE {column} = ?"
+                f"{plus}e.{column} = ?",
+                value,
+                way_in=f"SELECT id FROM embeddings WHERE {column} = ?",
             )
     for tag in query.tags:
         found.add(
@@ -145,8 +172,7 @@ def conditions(db: Database, query: Query) -> Conditions:
             " AND h.metric = ? AND h.value >= ?)",
             metric,
             least,
-            way_in="SELECT x.id FROM headlines h CROSS JOIN embeddings x"
-            " ON x.record_sha = h.record_sha WHERE h.metric = ? AND h.value >= ?",
+            way_in=f"SELECT e.id FROM {_SCORED} WHERE h.metric = ? AND h.value >= ?",
         )
     if query.compatible_with is not None:
         _add_compatible(db, found, query.compatible_with)
@@ -187,7 +213,7 @@ def _search(db: Database, query: Query) -> Page:
     key, direction = _order(db, sort)
     if key == "h.value":
         if source == "embeddings e":
-            source = "headlines h CROSS JOIN embeddings e ON e.record_sha = h.record_sha"
+            source = _SCORED
         else:
             source += " JOIN headlines h ON h.record_sha = e.record_sha"
         found.add("h.metric = ? AND h.value IS NOT NULL", sort)

@@ -12,8 +12,9 @@ from tireg.store.home import check_writable
 from tireg.store.registry import Registry
 from tireg.store.rows import Version
 from tireg.workflows.evaluate import EvalRequest, evaluate
+from tireg.workflows.making import png_bytes
 from tireg.workflows.progress import Listener, silent
-from tireg.workflows.train import TrainRequest, png_bytes, train
+from tireg.workflows.train import TrainRequest, train
 
 NAME, TOKEN = "demo-star", "<demo-star>"
 CONCEPT = "lime-star"

@@ -7,14 +7,14 @@ import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tireg.domain.model import canonical_json
 from tireg.domain.scores import Sampling
-from tireg.errors import ConfigError
+from tireg.errors import ConfigError, EvaluationError
 from tireg.workflows.progress import Event, Listener
 
 if TYPE_CHECKING:
@@ -30,6 +30,14 @@ class Wish:
     prompt: str
     seed: int
     negative: str = ""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture that is there: what to call it, and how to read it as uint8 [h, w, 3]."""
+
+    name: str
+    read: Callable[[], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,20 @@ class PictureCache:
         except (OSError, SyntaxError, ValueError):
             return None
 
+    def shot(self, key: str, name: str) -> Shot:
+        """The picture of ``key``, read when it is needed; EvaluationError if it is gone then."""
+
+        def read() -> np.ndarray:
+            picture = self.get(key)
+            if picture is None:
+                raise EvaluationError(
+                    f"the picture of {name} was there and is gone from '{self.folder}'",
+                    hint="run the same command again; only what is missing is drawn",
+                )
+            return picture
+
+        return Shot(name, read)
+
     def put(self, key: str, picture: np.ndarray) -> None:
         """Keep a picture; a reader sees all of it or nothing."""
         from PIL import Image
@@ -72,7 +94,7 @@ class PictureCache:
             handle, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
             try:
                 with os.fdopen(handle, "wb") as file:
-                    Image.fromarray(picture).save(file, format="PNG")
+                    Image.fromarray(picture).save(file, format="PNG", compress_level=1)
                 Path(name).replace(target)
             except BaseException:
                 with contextlib.suppress(OSError):
@@ -88,7 +110,10 @@ class PictureCache:
 def picture_key(
     wish: Wish, sampling: Sampling, fingerprint: str, loaded: Sequence[Loaded] = ()
 ) -> str:
-    """sha256 of all that a picture depends on; the batch size and other pictures are not in it."""
+    """sha256 of all that a picture depends on; other pictures are not in it.
+
+    The batch size is: pictures of another batch shape may differ in the last bit.
+    """
     made_by = {
         "prompt": wish.prompt,
         "negative": wish.negative,
@@ -111,7 +136,32 @@ def draw_wishes(
     listen: Listener,
     task: str,
 ) -> dict[Wish, np.ndarray]:
-    """Every wished picture, uint8 [h, w, 3]; only those not in the cache are drawn.
+    """Every wished picture, uint8 [h, w, 3]; only those not in the cache are drawn."""
+    keys = keep_drawn(
+        base,
+        wishes,
+        sampling,
+        fingerprint,
+        loaded=loaded,
+        cache=cache,
+        listen=listen,
+        task=task,
+    )
+    return {wish: cache.shot(key, f"'{wish.prompt}'").read() for wish, key in keys.items()}
+
+
+def keep_drawn(
+    base: Base,
+    wishes: Iterable[Wish],
+    sampling: Sampling,
+    fingerprint: str,
+    *,
+    loaded: Sequence[Loaded] = (),
+    cache: PictureCache,
+    listen: Listener,
+    task: str,
+) -> dict[Wish, str]:
+    """Draw what the cache has not; the key of every wished picture in it.
 
     The words in ``loaded`` are in the pipeline while drawing and taken out afterwards.
     """
@@ -120,12 +170,11 @@ def draw_wishes(
 
     wanted = list(dict.fromkeys(wishes))
     keys = {wish: picture_key(wish, sampling, fingerprint, loaded) for wish in wanted}
-    found = {wish: picture for wish in wanted if (picture := cache.get(keys[wish])) is not None}
-    missing = [wish for wish in wanted if wish not in found]
+    missing = [wish for wish in wanted if cache.get(keys[wish]) is None]
     done = len(wanted) - len(missing)
     listen(Event(task, done, len(wanted), f"{done} kept from before" if done else ""))
     if not missing:
-        return found
+        return keys
     settings = DrawSettings(
         sampling.sampler,
         sampling.steps,
@@ -141,8 +190,7 @@ def draw_wishes(
     try:
         for index, picture in draw(base.pipe, draws, settings):
             cache.put(keys[missing[index]], picture)
-            found[missing[index]] = picture
             listen(Event(task, done + index + 1, len(wanted)))
     finally:
         bases.unload(base.pipe)
-    return found
+    return keys

@@ -10,16 +10,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tireg.domain.compat import Level, Target, judge
-from tireg.domain.fingerprints import Fingerprint
-from tireg.domain.model import canonical_json
-from tireg.domain.records import Record
-from tireg.domain.tensors import encoder_of
 from tireg.errors import RefError
 from tireg.store.registry import Registry
 from tireg.store.search import Query
 
+# Documents and verdicts cost more to import than a local search takes, and it needs neither.
 if TYPE_CHECKING:
+    from tireg.domain.compat import Level
+    from tireg.domain.fingerprints import Fingerprint
+    from tireg.domain.records import Record
     from tireg.hub.searching import Hit, Wanted
     from tireg.hub.session import Hub
 
@@ -89,6 +88,9 @@ def _fingerprints(registry: Registry, base: str) -> list[Fingerprint]:
 
 def _verdict(hit: Hit, record: Record | None, prints: list[Fingerprint], base: str) -> str | None:
     """The best verdict on the base; None where the word does not run on it, or may not."""
+    from tireg.domain.compat import Target, judge
+    from tireg.domain.tensors import encoder_of
+
     if record is None or record.base is None or record.base.fingerprint is None:
         return "stated" if hit.base == base else None
     widths = {encoder_of(info.encoder): info.width for info in record.tensors}
@@ -104,6 +106,7 @@ def _verdict(hit: Hit, record: Record | None, prints: list[Fingerprint], base: s
 
 
 def _hits(hub: Hub, wanted: Wanted, home: Path) -> list[Hit]:
+    from tireg.domain.model import canonical_json
     from tireg.hub.searching import Hit, search_models
 
     asked = canonical_json([hub.endpoint, bool(hub.token), asdict(wanted)])
@@ -118,6 +121,8 @@ def _hits(hub: Hub, wanted: Wanted, home: Path) -> list[Hit]:
 
 def _record(hub: Hub, hit: Hit, home: Path) -> Record | None:
     """The record of a hit, kept by its commit, which never changes."""
+    from tireg.domain.model import canonical_json
+    from tireg.domain.records import Record
     from tireg.hub.searching import read_record
 
     path = _cache(home, "records", canonical_json([hub.endpoint, hit.repo, hit.commit]))

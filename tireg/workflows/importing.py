@@ -16,9 +16,9 @@ from tireg.errors import CorruptError, FileRefusedError, InputError, SchemaTooNe
 from tireg.store.home import check_writable
 from tireg.store.names import check_name, clean_name
 from tireg.store.registry import Registry
+from tireg.workflows.making import stored, utc_now
 from tireg.workflows.patterns import expanded
 from tireg.workflows.progress import Event, Listener, silent
-from tireg.workflows.train import stored, utc_now
 from tireg.workflows.vectors import FILE_NAME, MEDIA_TYPE, describe, pack_vectors
 
 if TYPE_CHECKING:
@@ -114,7 +114,12 @@ class _Import:
         at = self.waiting.popleft()
         result: Literal["taken", "duplicate"] = "taken" if added else "duplicate"
         reason = None if added else f"it is here as '{name}'"
-        self.lines[at] = replace(self.lines[at], name=name, result=result, reason=reason)
+        line = replace(self.lines[at], name=name, result=result, reason=reason)
+        others = self.registry.same_token(line.token, name) if added and line.token else []
+        if others:
+            told = f"its token {line.token} is also that of {', '.join(others)}: load one at a time"
+            line = replace(line, warnings=(*line.warnings, told))
+        self.lines[at] = line
 
     def _of_reading(self, reading: FileReading) -> Iterator[Item]:
         path = str(reading.path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tireg.errors import FileRefusedError, InputError
+from tireg.errors import InputError
 from tireg.store.home import registry_home
 from tireg.store.registry import Registry
 from tireg.workflows.vectors import unpack_vectors
@@ -47,13 +47,13 @@ def _from_registry(ref: str) -> tuple[str, dict[str, np.ndarray]]:
 
 
 def _from_file(path: Path, token: str | None) -> tuple[str, dict[str, np.ndarray]]:
-    from tireg.dialects import read_path
+    from tireg.dialects import read_path, refusal
 
     readings = read_path(path, token=token)
     refused = next((r for r in readings if r.refused is not None), None)
     embeddings = [e for reading in readings for e in reading.embeddings]
     if refused is not None and not embeddings:
-        raise FileRefusedError(f"'{path}': {refused.refused}", hint=f"tireg inspect {path}")
+        raise refusal(refused)
     if len(embeddings) != 1:
         raise InputError(
             f"'{path}' holds {len(embeddings)} embeddings", hint=f"tireg inspect {path}"

@@ -19,8 +19,8 @@ from tireg.store.adding import Item
 from tireg.store.names import clean_name
 from tireg.store.registry import Registry
 from tireg.store.rows import Remote, Version
+from tireg.workflows.making import stored, utc_now
 from tireg.workflows.progress import Event, Listener, Notice, silent
-from tireg.workflows.train import stored, utc_now
 from tireg.workflows.vectors import FILE_NAME, MEDIA_TYPE, describe, pack_vectors, unpack_vectors
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from tireg.domain.families import Family
 from tireg.domain.fingerprints import BaseRef, Fingerprint
 from tireg.domain.recipes import Recipe
 from tireg.domain.records import Variant
-from tireg.errors import ConceptError, NameInUseError, RefError, TrainingFailedError
+from tireg.errors import BaseError, ConceptError, NameInUseError, RefError, TrainingFailedError
 from tireg.store.home import check_writable
 from tireg.store.names import check_name
 from tireg.store.registry import Registry
@@ -116,13 +116,13 @@ def _family_of(place: Place) -> Family:
 
 
 def _fingerprint(home: Path, place: Place, family: Family) -> Fingerprint | None:
-    """What identifies the base; None for single files of families that cannot be measured so."""
-    if place.folder.is_file():
-        from tireg.models.single_file import PLACES
-
-        if family.id not in PLACES:
-            return None
-    return fingerprint_of(home, place.folder, family)
+    """What identifies the base; None for a single file that cannot be measured as it is."""
+    if not place.folder.is_file():
+        return fingerprint_of(home, place.folder, family)
+    try:
+        return fingerprint_of(home, place.folder, family)
+    except BaseError:
+        return None
 
 
 def _typed(request: TrainRequest) -> Typed:
