@@ -2,7 +2,7 @@
 
     python -m benchmarks.concepts [--concepts NAME …] [--seeds N] [--samples N] [--out FILE]
 
-Each concept is learned from five pictures with the default recipe (batch 8) and drawn on every
+Each concept is learned from five pictures with the default recipe and drawn on every
 background it can be seen on. Prints a line per run: seconds of training, how often the concept is
 in the picture with the token and with the class noun alone, and how often the background asked
 for is right. One thread: set OMP_NUM_THREADS=1 and run two at once on two cores.
@@ -79,7 +79,7 @@ def learn(taught: Concept, seed: int) -> tuple[dict[str, np.ndarray], float]:
         pictures.mkdir()
         for number, picture in enumerate(taught.pictures(5)):
             (pictures / f"{number}.png").write_bytes(png_bytes(picture))
-        recipe = Recipe(init=taught.initializer, batch=8, seed=seed)
+        recipe = Recipe(init=taught.initializer, seed=seed)
         request = TrainRequest([pictures], "shapes", "concept", TOKEN, taught.kind, recipe)
         record = train(request, home=home).record
         stored = record.file("embedding")

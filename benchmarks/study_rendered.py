@@ -255,9 +255,10 @@ _ABOUT = (
     "the encoder: a metric cannot see what its encoder cannot."
 )
 _COLUMNS = (
-    f"Levels: {', '.join(map(str, LEVELS))}. Every other dial is that of a good embedding (fidelity 0.8, else 0). Spearman is the rank "
-    "correlation with the metric's own dial and AUC that of 0 against 0.2 (signs turned where it "
-    "should fall); the other columns are the slope on each dial as a share of that on its own."
+    f"Levels: {', '.join(map(str, LEVELS))}. Every other dial is that of a good embedding "
+    "(fidelity 0.8, else 0). Spearman is the rank correlation with the metric's own dial and AUC "
+    "that of 0 against 0.2 (signs turned where it should fall); the other columns are the slope "
+    "on each dial as a share of that on its own."
 )
 
 

@@ -165,3 +165,19 @@ def test_our_rows_and_diffusers_own_loader_encode_alike(tiny_sd1: Path, tmp_path
         mine = ours.pipe.encode_prompt(prompt, "cpu", 1, False)[0]
         other = theirs.encode_prompt(prompt, "cpu", 1, False)[0]
     assert torch.equal(mine, other)
+
+
+def test_an_encoder_that_would_pool_at_a_new_row_is_refused_before_training(
+    tiny_sd1: Path,
+) -> None:
+    from tireg.models.readings import read_prompts
+
+    base = bases.open_base(tiny_sd1, device="cpu")
+    width = base.encoders["clip_l"].model.get_input_embeddings().weight.shape[1]
+    bases.load(base.pipe, {"<x>": {"clip_l": np.ones((2, width), np.float32)}})
+    read_prompts(base, ["a photo of a <x>"], "<x>")
+    for module in base.pipe.text_encoder.modules():
+        if hasattr(module, "eos_token_id"):
+            module.eos_token_id = 2
+    with pytest.raises(TokenError, match="a new row for the end of the prompt"):
+        read_prompts(base, ["a photo of a <x>"], "<x>")

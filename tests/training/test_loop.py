@@ -90,7 +90,9 @@ def test_directional_rows_keep_their_length(tiny_sd1: Path, pictures: Path) -> N
 
 
 def test_a_norm_limit_holds(tiny_sd1: Path, pictures: Path) -> None:
-    run = start(tiny_sd1, pictures, learning_rate=2.0, norm_limit=1.5, average_last=0.0)
+    run = start(
+        tiny_sd1, pictures, method="classic", learning_rate=2.0, norm_limit=1.5, average_last=0.0
+    )
     list(Learning(run))
     assert float(run.rows()["clip_l"].norm(dim=-1).max()) <= 1.5 * run.scales["clip_l"] * 1.0001
 
@@ -179,6 +181,40 @@ def test_timesteps_are_one_from_each_part(tiny_sd1: Path, pictures: Path) -> Non
     run = start(tiny_sd1, pictures)
     times = draw_batch(run.data, 8, 1000, torch.Generator().manual_seed(0)).timesteps
     assert [int(t) // 125 for t in times] == list(range(8))
+
+
+def test_a_norm_limit_falls_to_its_end(tiny_sd1: Path, pictures: Path) -> None:
+    knobs = {"norm_limit": 3.0, "norm_limit_end": 0.4, "average_last": 0.0, "steps": 6}
+    run = start(tiny_sd1, pictures, method="classic", learning_rate=2.0, **knobs)
+    list(Learning(run))
+    norms = run.rows()["clip_l"].norm(dim=-1) / run.scales["clip_l"]
+    assert float(norms.max()) == pytest.approx(0.4, rel=1e-3)
+
+
+def test_an_absolute_rate_is_what_other_trainers_mean(tiny_sd1: Path, pictures: Path) -> None:
+    """Adam's first step moves every coordinate by the rate."""
+    knobs = {"learning_rate": 2e-3, "rate_unit": "absolute", "average_last": 0.0, "steps": 1}
+    run = start(tiny_sd1, pictures, method="classic", schedule="constant", **knobs)
+    list(Learning(run))
+    moved = (run.rows()["clip_l"] - run.begin["clip_l"]).abs()
+    assert torch.allclose(moved, torch.full_like(moved, 2e-3), rtol=0.05)
+
+
+def test_paired_noise_has_no_mean(tiny_sd1: Path, pictures: Path) -> None:
+    run = start(tiny_sd1, pictures)
+    generator = torch.Generator().manual_seed(0)
+    batch = draw_batch(run.data, 4, 1000, generator, paired=True)
+    assert torch.equal(batch.noise.sum(dim=0), torch.zeros_like(batch.noise[0]))
+    assert not torch.equal(batch.noise[0], batch.noise[1])
+
+
+def test_an_anchor_holds_rows_near_the_start(tiny_sd1: Path, pictures: Path) -> None:
+    far = []
+    for anchor in (0.0, 1e6):
+        run = start(tiny_sd1, pictures, method="cross", anchor=anchor, steps=6)
+        list(Learning(run))
+        far.append(float((run.rows()["clip_l"] - run.begin["clip_l"]).norm()))
+    assert far[1] < far[0] / 2
 
 
 def test_rates_fall_as_the_recipe_says() -> None:

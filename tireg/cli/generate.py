@@ -33,6 +33,7 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.option("--with", "refs", multiple=True, required=True, help="Embedding; may repeat.")
 @click.option("--negative", default="", help="What to keep out.")
 @click.option("--base", help="Base to draw on [the first embedding's].")
+@click.option("--base-config", help="Folder or Hub id of configs, for a single-file base.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the first picture.")
 @click.option("--count", type=click.IntRange(1, 10_000), default=1, help="Pictures per prompt.")
 @click.option("--steps", type=click.IntRange(1, 1000), help="Sampling steps [the family's].")

@@ -18,7 +18,7 @@ class Recipe(Document):
 
     format_version: Literal[1] = 1
     method: Method = Field(
-        default="classic",
+        default="directional",
         description="classic: free vectors, AdamW (Gal et al., 2022). directional: fixed norm, "
         "Riemannian step, von Mises-Fisher prior (DTI, 2025). cross: classic from the text "
         "encoder's own output, held near it (cross initialisation, Pang et al., 2024).",
@@ -85,7 +85,7 @@ class Recipe(Document):
         default=0.0, ge=0, description="Limit at the last step, reached in a line; 0: norm_limit."
     )
     snr_gamma: float = Field(
-        default=5.0,
+        default=1.0,
         ge=0,
         description="Weigh timesteps by min(SNR, gamma) (Hang et al., 2023); 0: all alike.",
     )

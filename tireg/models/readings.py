@@ -46,7 +46,28 @@ def read_prompts(base: Base, prompts: Sequence[str], token: str) -> Readings:
             encoded["input_ids"].to(base.device), encoded["attention_mask"].to(base.device)
         )
         check_rows(encoder, prompts, token, readings[key].ids)
+        check_pooling(encoder, readings[key].ids)
     return readings
+
+
+def check_pooling(encoder: TextEncoder, ids: torch.Tensor) -> None:
+    """TokenError if a CLIP would pool at one of the new rows instead of the end token.
+
+    It pools where the ids [T, length] are highest if its config says 2, as the first published
+    ones do, and a new row has a higher id than the end token; else at the end token it names.
+    """
+    end = encoder.tokenizer.eos_token_id
+    first = encoder.model.get_input_embeddings().first
+    for module in encoder.model.modules():
+        named = getattr(module, "eos_token_id", None)
+        if named is None or end is None:
+            continue
+        at = ids.argmax(dim=-1) if named == 2 else (ids == named).int().argmax(dim=-1)
+        if bool((ids.gather(1, at[:, None]) >= first).any()):
+            raise TokenError(
+                f"the encoder {encoder.key} would take a new row for the end of the prompt",
+                hint="the base's tokenizer and text encoder do not fit together",
+            )
 
 
 def prompt_length(pipe: Any, encoder: TextEncoder) -> int:

@@ -20,7 +20,7 @@ NAME, TOKEN = "demo-star", "<demo-star>"
 CONCEPT = "lime-star"
 SUITE = "shapes-quick"
 PICTURES = 5
-RECIPE = Recipe(init="star", steps=300, batch=8, vectors=2)
+RECIPE = Recipe(init="star")
 
 
 @dataclass(frozen=True)

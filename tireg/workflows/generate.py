@@ -31,6 +31,7 @@ class GenerateRequest:
     out: Path
     negative: str = ""
     base: str | None = None
+    base_config: str | None = None
     seed: int = 0
     count: int = 1
     steps: int | None = None
@@ -58,12 +59,12 @@ def generate(request: GenerateRequest, *, home: Path, listen: Listener = silent)
         if not any(word.token in p for p in (*request.prompts, request.negative)):
             listen(Notice(f"no prompt holds {word.token}, so it changes nothing"))
     _prepare(request.out)
-    place = find_base(name, known)
+    place = find_base(name, known, config=request.base_config)
 
     from tireg.models.bases import dtype_name, open_base
 
     listen(Event("opening the base", 0, 1, place.id))
-    base = open_base(place.folder, device=request.device, dtype=request.dtype)
+    base = open_base(place.folder, device=request.device, dtype=request.dtype, config=place.config)
     ref = BaseRef(
         id=place.id,
         family=base.family.id,
