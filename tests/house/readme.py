@@ -53,7 +53,7 @@ PROOFS: dict[str, Proof] = {
     "make demo": ProvenBy("tests/house/test_makefile.py::test_demo_runs_the_command"),
     "make test": ProvenBy("tests/house/test_makefile.py::test_every_target_is_real"),
     'tireg train photos/ --base shapes --name my-ball --token "<my-ball>" --init circle '
-    "--kind object": Run(more=("--steps", "3")),
+    "--kind object": Run(more=("--steps", "3", "--keep-anyway")),
     "tireg eval my-ball --suite shapes-quick": Run(more=("--steps", "2")),
     "tireg show my-ball": Run(),
     "tireg list": Run(),

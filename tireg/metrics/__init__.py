@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tireg.metrics.base import Metric, MetricResult
 from tireg.metrics.compat import CompatScore, compat_scores
-from tireg.metrics.registry import METRICS, adjusted_p_values, compute_all, metric
+from tireg.metrics.registry import METRICS, adjusted_p_values, compute_all, metric, scores_of
 from tireg.metrics.samples import Samples, Words, pack, pack_text, text_forms
 
 __all__ = [
@@ -24,5 +24,6 @@ __all__ = [
     "metric",
     "pack",
     "pack_text",
+    "scores_of",
     "text_forms",
 ]

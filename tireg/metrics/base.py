@@ -16,6 +16,7 @@ from tireg.domain.statistics import (
     cluster_means,
     clustered_mean,
     effect_size,
+    effective_n,
     minimum_detectable_effect,
     sign_flip_test,
 )
@@ -76,8 +77,11 @@ class MetricResult:
     p_value: float | None = None
     effect_size: float | None = None
     mde: float | None = None
+    n_effective: float | None = None
     details: Mapping[str, float] = field(default_factory=dict)
     prompt_values: Mapping[str, float] = field(default_factory=dict)
+    prompt_differences: Mapping[str, float] = field(default_factory=dict)
+    """Empty where it is ``prompt_values`` minus the metric's ``null``."""
     pictures: Mapping[str, FloatArray] = field(default_factory=dict, compare=False, repr=False)
 
     def to_score(self) -> Score:
@@ -87,7 +91,7 @@ class MetricResult:
             version=self.version,
             encoder=self.encoder,
             value=self.value,
-            ci=(self.low, self.high) if self.low is not None and self.high is not None else None,
+            ci=_interval(self.low, self.high),
             level=self.level,
             n_prompts=self.n_prompts,
             n_seeds=self.n_seeds,
@@ -95,7 +99,20 @@ class MetricResult:
             baseline_name=self.baseline_name,
             direction=self.direction,
             unscored=self.unscored,
+            difference=self.difference,
+            difference_ci=_interval(self.difference_low, self.difference_high),
+            p_value=self.p_value,
+            effect_size=self.effect_size,
+            minimum_effect=self.mde,
+            n_effective=self.n_effective,
+            prompt_values=dict(self.prompt_values),
+            prompt_differences=dict(self.prompt_differences),
+            details=dict(self.details),
         )
+
+
+def _interval(low: float | None, high: float | None) -> tuple[float, float] | None:
+    return (low, high) if low is not None and high is not None else None
 
 
 @dataclass(frozen=True)
@@ -112,6 +129,8 @@ class Needs:
     def missing(self, samples: Samples) -> str | None:
         """What is not there, as a reason; None when all is."""
         images = samples.images.get(self.kind, {}) if self.kind is not None else {}
+        if self.kind is not None and not images and self.kind in samples.absent:
+            return samples.absent[self.kind]
         for condition in self.conditions:
             if condition not in images or np.isnan(images[condition]).all():
                 return f"no {self.kind} features of pictures drawn as '{condition}'"
@@ -123,10 +142,14 @@ class Needs:
             and self.kind is not None
             and not len(samples.references.get(self.kind, ()))
         ):
-            return f"no {self.kind} features of reference pictures"
+            return samples.absent.get(
+                "references", f"no {self.kind} features of reference pictures"
+            )
         if self.words is not None and self.words not in samples.words:
             return f"no vocabulary of {self.words} words"
         if self.words is not None and not samples.training_words.get(self.words):
+            if not samples.references and "references" in samples.absent:
+                return samples.absent["references"]
             return f"no {self.words} words are known for the training pictures"
         if self.roles and not samples.rows(self.roles).size:
             return f"the suite has no prompt of role {' or '.join(self.roles)}"
@@ -222,8 +245,10 @@ class Metric:
             p_value=sign_flip_test(distance).p_value if several else None,
             effect_size=effect_size(distance) if several else None,
             mde=minimum_detectable_effect(distance) if several else None,
+            n_effective=_worth(reading.pictures),
             details=dict(reading.details),
             prompt_values=dict(zip(reading.prompt_ids, estimate.cluster_values, strict=True)),
+            prompt_differences=_by_prompt(reading, apart),
             pictures=reading.pictures,
         )
 
@@ -240,6 +265,21 @@ class Metric:
         if self.bad_below is not None:
             return apart < self.bad_below and high < 0.0
         return None
+
+
+def _by_prompt(reading: Reading, apart: Estimate) -> dict[str, float]:
+    """Paired differences by prompt, where the metric gives them and every prompt has one."""
+    if reading.differences is None or len(apart.cluster_values) != len(reading.prompt_ids):
+        return {}
+    return dict(zip(reading.prompt_ids, apart.cluster_values, strict=True))
+
+
+def _worth(pictures: Mapping[str, FloatArray]) -> float | None:
+    """Effective n of the paired pictures where there are pairs, else of the one condition."""
+    if not pictures:
+        return None
+    tables = list(pictures.values())
+    return effective_n(tables[0] - tables[1] if len(tables) > 1 else tables[0])
 
 
 def spread(values: FloatArray, rows: IntArray, n: int) -> FloatArray:

@@ -25,7 +25,11 @@ def identifiability(samples: Samples, level: float) -> Reading | Unscored:
     """ID against every other concept of the explicit reference set, each with equal weight."""
     others = samples.others.get("concept", {})
     if not others:
-        return Unscored("there is no other concept of this class to tell it apart from")
+        return Unscored(
+            samples.absent.get(
+                "others", "there is no other concept of this class to tell it apart from"
+            )
+        )
     rows, images = samples.paired("concept", ("token",), samples.rows(SLOT_ROLES))
     token = _mean_wins(images["token"], samples)
     noun_images = samples.images["concept"].get("class")

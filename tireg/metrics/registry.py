@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tireg.domain.scores import Score
 from tireg.domain.statistics import holm
 from tireg.errors import EvaluationError
 from tireg.metrics.background_leakage import BACKGROUND_LEAKAGE, BACKGROUND_LEAKAGE_MASKED
@@ -70,6 +71,15 @@ def compute_all(
     """
     wanted = list(METRICS) if names is None else [metric(name).name for name in names]
     return {name: METRICS[name](samples, level=level) for name in wanted}
+
+
+def scores_of(results: dict[str, MetricResult]) -> tuple[Score, ...]:
+    """The scores of one run as they are kept, p values adjusted over its metrics."""
+    adjusted = adjusted_p_values(results)
+    return tuple(
+        result.to_score().model_copy(update={"p_adjusted": adjusted[name]})
+        for name, result in results.items()
+    )
 
 
 def adjusted_p_values(results: dict[str, MetricResult]) -> dict[str, float | None]:

@@ -86,6 +86,8 @@ class Samples:
     """Condition: ``[P, S]`` sha256 of the pixels, "" where not drawn."""
     encoders: Mapping[str, str] = field(default_factory=dict)
     """Kind: name of the encoder, part of every score's identity."""
+    absent: Mapping[str, str] = field(default_factory=dict)
+    """Kind, ``references`` or ``others``: why there is nothing of it."""
     copy_threshold: float = 0.5
     """Cosine of ``copy`` features above which a picture is a copy; 0.5 is SSCD's."""
 
@@ -173,12 +175,13 @@ def text_forms(prompt: Prompt, class_noun: str) -> dict[str, str]:
     """The texts of one prompt that metrics compare pictures with, by variant.
 
     ``class``, ``empty``, ``context`` and ``ti`` (as textual inversion's code words it). A variant
-    that the prompt does not have is left out; a prompt without a slot has none.
+    that the prompt does not have is left out, as is ``class`` without a class noun; a prompt
+    without a slot has none.
     """
     if not prompt.has_slot:
         return {}
     forms = {
-        "class": fill(prompt, "class", class_noun),
+        "class": fill(prompt, "class", class_noun) if class_noun else "",
         "empty": fill(prompt, "empty"),
         "context": prompt.context or "",
         "ti": prompt.text.replace(SLOT, ""),

@@ -4,42 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tireg
-from tireg.domain.fingerprints import BaseRef
 from tireg.domain.model import canonical_json
-from tireg.domain.records import Record
-from tireg.domain.scores import EncoderRef, Run, RunSpec, Sampling, Score, SuiteRef
-from tireg.domain.suites import load_suite, suite_names
-from tireg.errors import BaseError, EvaluationError
+from tireg.domain.scores import Run, RunFile
+from tireg.domain.suites import suite_names
+from tireg.errors import BaseError, ConfigError, HubError, InputError
 from tireg.store.home import check_writable
 from tireg.store.registry import Registry
 from tireg.store.rows import Version
-from tireg.workflows.bases import fingerprint_of
-from tireg.workflows.drawing import Loaded, PictureCache
 from tireg.workflows.environment import package_versions
-from tireg.workflows.measuring import Job, make_sheet, measure_samples
-from tireg.workflows.places import find_base
-from tireg.workflows.progress import Event, Listener, Notice, silent
-from tireg.workflows.train import remember_base, utc_now
-from tireg.workflows.vectors import unpack_vectors
+from tireg.workflows.making import remember_base, utc_now
+from tireg.workflows.progress import Listener, Notice, silent
 
 if TYPE_CHECKING:
-    from tireg.metrics.base import MetricResult
-    from tireg.metrics.samples import Samples
+    from tireg.metrics import CompatScore
+    from tireg.workflows.eval_setup import Opened
 
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """Which embedding, asked which questions, on which base."""
+    """Which embedding, asked which questions, on which base. None: the suite's or family's."""
 
     ref: str
     suite: str | None = None
     base: str | None = None
-    encoder: str | None = None
+    encoders: Sequence[str] = ()
+    references: Sequence[str] = ()
+    """Other embeddings whose pictures identifiability and bleeding compare with."""
     device: str = "auto"
     dtype: str = "auto"
     sampler: str | None = None
@@ -47,6 +43,13 @@ class EvalRequest:
     guidance: float | None = None
     size: int | None = None
     batch: int = 16
+    rescore: bool = False
+    """From kept pictures alone."""
+    images: Path | None = None
+    manifest: Path | None = None
+    compat: Sequence[str] = ()
+    per_picture: Path | None = None
+    """Where to write the per-picture scores, too."""
 
 
 @dataclass(frozen=True)
@@ -57,41 +60,102 @@ class Evaluation:
     run: Run
     added: bool
     sheet: Path | None
+    compat: tuple[CompatScore, ...] = ()
 
 
 def evaluate(request: EvalRequest, *, home: Path, listen: Listener = silent) -> Evaluation:
     """Draw, measure and record one evaluation; pictures drawn before are used again.
 
-    Raises RefError, SuiteError, BaseError or ConfigError for what was asked wrongly, and
-    EvaluationError when the scoring encoder cannot be had.
+    Pictures made elsewhere are measured and not recorded: they say nothing of the embedding's
+    vectors. Raises RefError, SuiteError, BaseError, InputError or ConfigError for what was asked
+    wrongly, and EvaluationError when the scoring encoder or kept pictures cannot be had.
     """
+    from tireg.workflows.eval_setup import open_evaluation
+
+    _check(request)
     check_writable(home)
     began = time.monotonic()
-    with Registry.open(home) as registry:
-        version = registry.resolve(request.ref)
-        job = _open_job(request, version, registry, home, listen)
-        spec = _spec(job)
-        run_id = hashlib.sha256(canonical_json(spec.model_dump(mode="json"))).hexdigest()
+    first = _at_home(request, home, listen)
+    opened = open_evaluation(request, home, listen, home_run=first)
+    return _finish(request, opened, first, home, began)
+
+
+def _finish(
+    request: EvalRequest, opened: Opened, first: Run | None, home: Path, began: float
+) -> Evaluation:
+    from tireg.metrics import compat_scores, compute_all, scores_of
+    from tireg.workflows.measuring import kept_file, make_sheet, measure_samples, per_picture
+    from tireg.workflows.transfer import transfer
+
+    job, spec = opened.job, opened.spec
     samples, pictures = measure_samples(job)
-    results = _score(samples)
+    results = compute_all(samples)
+    scores = scores_of(results)
+    published = tuple(c for form in request.compat for c in compat_scores(samples, form))
+    lines = per_picture(samples, results.values())
+    _write_lines(request.per_picture, lines)
     objects: dict[str, bytes] = {}
-    files = make_sheet(job, pictures, objects)
+    files: tuple[RunFile, ...] = ()
+    if job.given is None:
+        name = job.record.name
+        files = (
+            kept_file(objects, "sheet", f"{name}-sheet.png", make_sheet(job, pictures)),
+            kept_file(objects, "samples", f"{name}-pictures.jsonl", lines),
+        )
     run = Run(
-        run_id=run_id,
-        record=version.record_sha,
+        run_id=hashlib.sha256(canonical_json(spec.model_dump(mode="json"))).hexdigest(),
+        record=opened.version.record_sha,
         spec=spec,
-        scores=tuple(results),
+        scores=scores,
         files=files,
         packages=package_versions(),
+        verdict=opened.verdict.verdict if opened.verdict else None,
+        verdict_reason=opened.verdict.reason if opened.verdict else "",
+        transfer=transfer(first.scores, scores) if first else (),
         seconds=round(time.monotonic() - began, 2),
         created=utc_now(),
         tireg_version=tireg.__version__,
     )
+    if job.given is not None:
+        return Evaluation(opened.version, run, False, None, published)
+    added, sheet = _record(opened, run, objects, home)
+    return Evaluation(opened.version, run, added, sheet, published)
+
+
+def _record(
+    opened: Opened, run: Run, objects: dict[str, bytes], home: Path
+) -> tuple[bool, Path | None]:
+    """Put the run into the registry; whether it is new, and where its contact sheet lies."""
+    from tireg.workflows.verdicts import keep
+
     with Registry.open(home) as registry:
-        remember_base(registry, job.ref, job.place)
+        if opened.place is not None:
+            remember_base(registry, opened.ref, opened.place)
+        if opened.verdict is not None and opened.ref is not None:
+            keep(registry, opened.made_on, opened.ref.fingerprint, opened.verdict)
         added = registry.add_run(run, objects)
-        sheet = registry.objects.path(files[0].sha256) if files else None
-    return Evaluation(version, run, added, sheet)
+        sheet = registry.objects.path(run.files[0].sha256)
+        return added, sheet if sheet.is_file() else None
+
+
+def _at_home(request: EvalRequest, home: Path, listen: Listener) -> Run | None:
+    """The run on the embedding's own base, where ``--base`` names another one.
+
+    What was drawn for it before is used again, so that this costs little the second time.
+    """
+    from tireg.workflows.eval_setup import is_another_base
+
+    if request.base is None or request.rescore or request.images is not None:
+        return None
+    if not is_another_base(request, home):
+        return None
+    listen(Notice("scoring on its own base first, to tell how much is left on the other"))
+    own = replace(request, base=None, compat=(), per_picture=None)
+    try:
+        return evaluate(own, home=home, listen=listen).run
+    except (BaseError, HubError) as error:
+        listen(Notice(f"how much of each score is left cannot be told: {error.message}"))
+        return None
 
 
 def default_suite(family: str, kind: str | None) -> str:
@@ -100,116 +164,56 @@ def default_suite(family: str, kind: str | None) -> str:
     return next(name for name in [*wanted, "object"] if name in suite_names())
 
 
-def _open_job(
-    request: EvalRequest, version: Version, registry: Any, home: Path, listen: Listener
-) -> Job:
-    record = version.record
-    base_name = request.base or (record.base.id if record.base else None)
-    if base_name is None:
-        raise BaseError(
-            f"'{record.name}' does not say which base it is for", hint="give one: --base BASE"
+def evaluation_as_json(done: Evaluation) -> dict[str, Any]:
+    """A run as ``tireg eval --json`` prints it.
+
+    ``compat`` is there with ``--compat``, ``verdict`` and ``transfer`` where the base is not the
+    one the embedding was made on.
+    """
+    run, spec = done.run, done.run.spec
+    data: dict[str, Any] = {
+        "run_id": run.run_id,
+        "embedding": {
+            "name": done.version.name,
+            "version": done.version.version,
+            "tensor_hash": spec.embedding,
+        },
+        "base": spec.base,
+        "suite": spec.suite.model_dump(mode="json"),
+        "scores": [score.printed() for score in run.scores],
+    }
+    if done.compat:
+        data["compat"] = [vars(score) for score in done.compat]
+    if run.verdict is not None:
+        data["verdict"] = {"verdict": run.verdict, "reason": run.verdict_reason}
+        data["transfer"] = [one.model_dump(mode="json") for one in run.transfer]
+    return data
+
+
+def _check(request: EvalRequest) -> None:
+    if (request.images is None) != (request.manifest is None):
+        raise InputError(
+            "pictures made elsewhere take a folder and a manifest that says what they are",
+            hint="--images DIR --manifest FILE",
         )
-    suite = load_suite(request.suite) if request.suite else None
-    known = {row.id: row.path for row in registry.bases() if row.path}
-    place = find_base(base_name, known)
-    objects = registry.objects
-    vectors = record.file("embedding")
-    if vectors is None:
-        raise EvaluationError(f"'{record.name}' has no vectors", hint="tireg verify")
-    rows = unpack_vectors(record, objects.read(vectors.sha256))
-    kept = [f for f in record.files if f.role == "picture" and objects.has(f.sha256)]
-    references = [_picture(objects.read(file.sha256)) for file in kept]
-
-    from tireg.models.bases import dtype_name, open_base
-    from tireg.models.encoders import DEFAULT_ENCODER, open_encoder
-
-    listen(Event("opening the models", 0, 2, place.id))
-    base = open_base(place.folder, device=request.device, dtype=request.dtype)
-    ref = BaseRef(
-        id=place.id,
-        revision=place.revision,
-        family=base.family.id,
-        fingerprint=fingerprint_of(home, base.folder, base.family),
-        license=place.license,
-    )
-    if request.base is None:
-        _check_same_base(record, ref)
-    listen(Event("opening the models", 1, 2, place.id))
-    scorer = request.encoder or (str(place.scorer) if place.scorer else DEFAULT_ENCODER)
-    label = f"{place.id}-scorer" if place.scorer and not request.encoder else None
-    encoder = open_encoder(scorer, device=base.device, label=label)
-    listen(Event("opening the models", 2, 2))
-    if suite is None:
-        suite = load_suite(default_suite(base.family.id, record.kind))
-    family = base.family
-    side = request.size or suite.size or family.resolution
-    sampling = Sampling(
-        sampler=request.sampler or suite.sampler or family.sampler,
-        steps=request.steps or suite.steps or family.steps,
-        guidance=_first(request.guidance, suite.guidance, family.guidance),
-        width=side,
-        height=side,
-        dtype=dtype_name(base.dtype),
-        device=base.device.type,
-        batch=request.batch,
-    )
-    word = Loaded(record.token, record.tensor_hash, rows)
-    if not references:
-        listen(Notice("no training pictures are kept, so likeness to them stays unscored"))
-    shas = tuple(file.sha256 for file in kept)
-    cache = PictureCache(home / "cache" / "pictures")
-    return Job(
-        record, base, place, ref, suite, sampling, encoder, word, references, shas, cache, listen
-    )
+    if request.images is not None and not request.images.is_dir():
+        raise InputError(f"there is no folder '{request.images}'", hint="--images DIR")
+    told = (request.sampler, request.steps, request.guidance, request.size)
+    if request.rescore and request.images is not None:
+        raise InputError("--rescore looks at kept pictures, --images at others", hint="give one")
+    if (request.rescore or request.images is not None) and any(t is not None for t in told):
+        raise InputError(
+            "nothing is drawn, so a sampler, steps, guidance or size change nothing",
+            hint="leave them out",
+        )
 
 
-def _first(*values: float | None) -> float:
-    return next(value for value in values if value is not None)
-
-
-def _picture(data: bytes) -> Any:
-    import io
-
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as image:
-        return image.convert("RGB")
-
-
-def _check_same_base(record: Record, ref: BaseRef) -> None:
-    """BaseError if the base found under the record's base id is not the one trained on."""
-    if record.base is None or record.base.fingerprint is None or ref.fingerprint is None:
+def _write_lines(path: Path | None, lines: bytes) -> None:
+    if path is None:
         return
-    if not record.base.fingerprint.same_as(ref.fingerprint):
-        raise BaseError(
-            f"the base '{ref.id}' is not the one '{record.name}' was trained on: "
-            "its weights or tokenizer differ",
-            hint=f"to score it on this one all the same: --base {ref.id}",
-        )
-
-
-def _spec(job: Job) -> RunSpec:
-    from tireg.metrics import METRICS
-
-    return RunSpec(
-        embedding=job.record.tensor_hash,
-        token=job.record.token,
-        class_noun=job.record.class_noun or "",
-        base=job.ref.id,
-        base_revision=job.ref.revision,
-        base_fingerprint=job.fingerprint,
-        suite=SuiteRef(name=job.suite.name, version=job.suite.version, sha256=job.suite.sha256),
-        seeds=job.suite.seeds,
-        sampling=job.sampling,
-        encoders=(EncoderRef(name=job.encoder.name, sha256=job.encoder.sha256),),
-        references=job.reference_shas,
-        metrics=tuple(f"{m.name}@{m.version}" for m in METRICS.values()),
-    )
-
-
-def _score(samples: Samples) -> list[Score]:
-    """Every metric's score. Those that answer nothing here say why."""
-    from tireg.metrics import compute_all
-
-    results: dict[str, MetricResult] = compute_all(samples)
-    return [result.to_score() for result in results.values()]
+    try:
+        path.write_bytes(lines)
+    except OSError as error:
+        raise ConfigError(
+            f"'{path}' cannot be written: {error.strerror}", hint="--per-picture FILE"
+        ) from error
