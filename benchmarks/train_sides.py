@@ -96,6 +96,7 @@ def run_ours(task: Task) -> dict[str, Any]:
     from tireg.domain.recipes import Recipe
     from tireg.models import bases
     from tireg.models.conditioning import Conditioning
+    from tireg.models.latents import free_vae
     from tireg.training.checkpoint import pack
     from tireg.training.data import Data, encode_pictures
     from tireg.training.images import load_photos, to_tensor
@@ -120,6 +121,7 @@ def run_ours(task: Task) -> dict[str, Any]:
     photos = load_photos(sorted(Path(task.pictures).iterdir()))
     pictures = to_tensor(photos, task.side, flip=recipe.flip)
     data = Data((encode_pictures(base, pictures, [torch.arange(len(prompts))] * len(pictures)),))
+    free_vae(base)
     once = time.perf_counter() - began
     learning = Learning(Run(base, objective, data, recipe, wrappers, scales))
     # What a checkpoint holds of the fixed samples; their losses are a check's, not a step's.

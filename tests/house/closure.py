@@ -13,9 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def declared(*, dev: bool) -> list[Requirement]:
-    """The requirements of pyproject.toml, with or without those of the dev extra."""
+    """The requirements of pyproject.toml with those of users' extras, or also of the dev extra."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extra = project["optional-dependencies"]["dev"] if dev else []
+    extras = project["optional-dependencies"]
+    extra = [line for name in extras if dev or name != "dev" for line in extras[name]]
     return [Requirement(line) for line in [*project["dependencies"], *extra]]
 
 

@@ -34,13 +34,13 @@ def test_it_stops_after_four_looks_without_a_better_one() -> None:
     balances = [0.3, 0.8, 0.8, 0.81, 0.75, 0.8]
     looks = [check(25 * i, Look(b, b)) for i, b in enumerate(balances, 1)]
     assert why_stop(looks[:5]) is None
-    assert "best at step 100" in (why_stop(looks) or "")
+    assert "no better after step 100" in (why_stop(looks) or "")
 
 
 def test_a_falling_obedience_stops_it_though_the_likeness_rises() -> None:
     looks = [check(i, Look(0.2 * i, 1.2 - 0.2 * i)) for i in range(1, 7)]
     stopped = next(n for n in range(1, 7) if why_stop(looks[:n]))
-    assert "fell after step 3" in (why_stop(looks[:stopped]) or "")
+    assert "together fell after step 3" in (why_stop(looks[:stopped]) or "")
     assert stopped == 6
 
 

@@ -15,7 +15,8 @@ def test_photographs_are_learned_on_the_built_in_base(run_cli: RunCli, shared_di
     photos = shared_dir / "realworld" / "images" / "dog6"
     run_cli(
         "train", photos, "--base", "shapes", "--name", "dog6", "--token", "<dog6>",
-        "--init", "circle", "--kind", "subject", "--steps", "5", "--batch", "2", "--keep-anyway", code=0,
+        "--init", "circle", "--kind", "subject", "--steps", "5", "--batch", "2", "--keep-anyway",
+        code=0,
     )  # fmt: skip
     shown = json.loads(run_cli("show", "dog6", "--json", code=0).stdout)
     assert len(shown["concept"]["pictures"]) == len(list(photos.glob("*.jpg")))

@@ -22,6 +22,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.argument("ref")
 @click.option("--suite", help="Suite by name or YAML file [by family and kind].")
 @click.option("--base", help="Base to score on [the one it was trained on].")
+@click.option("--base-config", help="Folder or Hub id of configs, for a single-file base.")
 @click.option("--encoder", "encoders", multiple=True, metavar="NAME",
               help="Scoring CLIP: a folder, or MODEL:TAG of open_clip. dinov2:NAME looks for "
               "likeness, sscd:FILE for copies. May repeat.")  # fmt: skip

@@ -114,7 +114,7 @@ def train(as_json: bool, **options: Any) -> None:
     if as_json:
         out.json(describe_version(version))
         return
-    out.text(f"{version.name}@{version.version} learned: type {version.record.token} in prompts")
+    out.text(f"{version.name}@{version.version}: type {version.record.token} in prompts")
     out.hint(f"tireg eval {version.name}")
 
 

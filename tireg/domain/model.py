@@ -6,7 +6,13 @@ import hashlib
 import json
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from tireg.errors import CorruptError, InputError, SchemaTooNewError, TiregError
 
@@ -17,6 +23,28 @@ class Part(BaseModel):
     """A piece of a document: immutable, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+ADDED: dict[str, Any] = {"added": True}
+"""Marks a field that older documents of the same format version do not have."""
+
+
+class AsGiven(Part):
+    """A part that gained fields after documents of it were written and hashed.
+
+    Fields marked ``ADDED`` that were not given are left out when it is written, so that an older
+    document, read and written again, keeps its bytes and its identity.
+    """
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        absent = {
+            name
+            for name, field in fields.items()
+            if (field.json_schema_extra or {}) == ADDED and name not in self.model_fields_set
+        }
+        return {name: value for name, value in handler(self).items() if name not in absent}
 
 
 class Document(Part):

@@ -6,14 +6,14 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from tireg.domain.model import Document, first_problem
+from tireg.domain.model import ADDED, AsGiven, Document, first_problem
 from tireg.errors import RecipeError
 
 Method = Literal["classic", "directional", "cross"]
 Schedule = Literal["constant", "linear", "cosine"]
 
 
-class Recipe(Document):
+class Recipe(AsGiven, Document):
     """How the rows are learned. Equal recipes, pictures, base and seed give equal vectors."""
 
     format_version: Literal[1] = 1
@@ -29,7 +29,9 @@ class Recipe(Document):
         "of words in use; empty: the class noun.",
     )
     init_from: str = Field(
-        default="", description="Embedding to start from: a reference or a file; beats init."
+        json_schema_extra=ADDED,
+        default="",
+        description="Embedding to start from: a reference or a file; beats init.",
     )
     vectors: int = Field(default=2, ge=1, le=64, description="Rows behind the token.")
     steps: int | Literal["auto"] = Field(
@@ -37,11 +39,19 @@ class Recipe(Document):
         description="Optimiser steps; auto: stop on evidence, at most max_steps, keep the best.",
     )
     max_steps: int = Field(
-        default=300, ge=1, le=1_000_000, description="auto: the most steps, and the schedule's end."
+        json_schema_extra=ADDED,
+        default=300,
+        ge=1,
+        le=1_000_000,
+        description="auto: the most steps, and the schedule's end.",
     )
     batch: int = Field(default=4, ge=1, le=1024, description="Pictures per step.")
     accumulate: int = Field(
-        default=1, ge=1, le=1024, description="Passes a step is split into, to save memory."
+        json_schema_extra=ADDED,
+        default=1,
+        ge=1,
+        le=1024,
+        description="Passes a step is split into, to save memory.",
     )
     learning_rate: float = Field(
         default=0.1,
@@ -50,6 +60,7 @@ class Recipe(Document):
         description="Step size, in the unit that rate_unit names.",
     )
     rate_unit: Literal["words", "absolute"] = Field(
+        json_schema_extra=ADDED,
         default="words",
         description="words: a row's largest move in a step as a share of the mean row norm of "
         "words in use. absolute: as other trainers count, per coordinate.",
@@ -60,7 +71,11 @@ class Recipe(Document):
     )
     warmup: int = Field(default=0, ge=0, description="Steps over which the rate rises from 0.")
     weight_decay: float = Field(
-        default=0.0, ge=0, le=1, description="classic: AdamW's pull towards zero."
+        json_schema_extra=ADDED,
+        default=0.0,
+        ge=0,
+        le=1,
+        description="classic: AdamW's pull towards zero.",
     )
     prior: float = Field(
         default=1e-4,
@@ -68,6 +83,7 @@ class Recipe(Document):
         description="directional: weight of the pull to the initial direction (kappa).",
     )
     anchor: float = Field(
+        json_schema_extra=ADDED,
         default=0.0,
         ge=0,
         description="Weight of the squared distance to the start, in mean row norms of words in "
@@ -82,32 +98,50 @@ class Recipe(Document):
         description="Longest row, in mean row norms of words in use; 0: no limit.",
     )
     norm_limit_end: float = Field(
-        default=0.0, ge=0, description="Limit at the last step, reached in a line; 0: norm_limit."
+        json_schema_extra=ADDED,
+        default=0.0,
+        ge=0,
+        description="Limit at the last step, reached in a line; 0: norm_limit.",
     )
     snr_gamma: float = Field(
-        default=1.0,
+        default=5.0,
         ge=0,
         description="Weigh timesteps by min(SNR, gamma) (Hang et al., 2023); 0: all alike.",
     )
     timesteps: Literal["stratified", "uniform"] = Field(
+        json_schema_extra=ADDED,
         default="stratified",
         description="stratified: one from each equal part of the schedule in every step.",
     )
     paired_noise: bool = Field(
-        default=False, description="Noise in opposite pairs, whose mean is zero."
+        json_schema_extra=ADDED,
+        default=False,
+        description="Noise in opposite pairs, whose mean is zero.",
     )
     resolution: int = Field(
         default=0, ge=0, le=4096, description="Side in pixels; 0: the family's own."
     )
     buckets: bool = Field(
-        default=False, description="Keep each picture's shape, in buckets of about equal area."
+        json_schema_extra=ADDED,
+        default=False,
+        description="Keep each picture's shape, in buckets of about equal area.",
     )
     crops: int = Field(
-        default=1, ge=1, le=64, description="1: the middle of a picture; more: random crops of it."
+        json_schema_extra=ADDED,
+        default=1,
+        ge=1,
+        le=64,
+        description="1: the middle of a picture; more: random crops of it.",
     )
     flip: bool = Field(default=False, description="Also train on mirrored pictures.")
-    masks: bool = Field(default=True, description="Use masks where the concept has them.")
-    captions: bool = Field(default=True, description="Use captions where the concept has them.")
+    masks: bool = Field(
+        json_schema_extra=ADDED, default=True, description="Use masks where the concept has them."
+    )
+    captions: bool = Field(
+        json_schema_extra=ADDED,
+        default=True,
+        description="Use captions where the concept has them.",
+    )
     seed: int = Field(default=0, ge=0, lt=2**63, description="Of every random choice.")
 
     @field_validator("steps")
@@ -120,8 +154,12 @@ class Recipe(Document):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.method == "directional" and self.rate_unit == "absolute":
-            raise ValueError("the directional method has an angle for its rate, not absolute steps")
+            raise ValueError("an absolute rate is for method classic; directional takes an angle")
         return self
+
+    def resolved(self) -> Recipe:
+        """The same with every knob written out, defaults included, as records keep it."""
+        return Recipe.model_validate({name: getattr(self, name) for name in Recipe.model_fields})
 
     @property
     def last_step(self) -> int:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tireg.domain.concepts import Concept, Kind
 from tireg.domain.fingerprints import HEX64, BaseRef
-from tireg.domain.model import Document, Part
+from tireg.domain.model import ADDED, AsGiven, Document, Part
 from tireg.domain.recipes import Recipe
 
 Variant = Literal["balanced", "faithful", "editable"]
@@ -35,53 +35,84 @@ class TensorInfo(Part):
     dtype: str
 
 
-class CurvePoint(Part):
+class CurvePoint(AsGiven):
     """One moment of training."""
 
     step: int = Field(ge=0)
     loss: float = Field(description="Mean over the steps since the last point.")
     validation: float | None = Field(default=None, description="Loss on the fixed samples.")
-    gain: float | None = Field(default=None, description="Fall of that loss since the start.")
+    gain: float | None = Field(
+        json_schema_extra=ADDED, default=None, description="Fall of that loss since the start."
+    )
     gain_error: float | None = Field(
-        default=None, ge=0, description="Standard error of the gain, paired by sample."
+        json_schema_extra=ADDED,
+        default=None,
+        ge=0,
+        description="Standard error of the gain, paired by sample.",
     )
     norm: float = Field(description="Mean row norm, in mean row norms of words in use.")
     cosine: float = Field(description="Mean cosine of the rows to where they began.")
-    rate: float | None = Field(default=None, ge=0, description="Learning rate, as in the recipe.")
-    seconds: float | None = Field(default=None, ge=0, description="Time spent learning so far.")
+    rate: float | None = Field(
+        json_schema_extra=ADDED, default=None, ge=0, description="Learning rate, as in the recipe."
+    )
+    seconds: float | None = Field(
+        json_schema_extra=ADDED, default=None, ge=0, description="Time spent learning so far."
+    )
     fidelity: float | None = Field(
-        default=None, description="Probe: 0 as the class noun's pictures, 1 as the training ones."
+        json_schema_extra=ADDED,
+        default=None,
+        description="Probe: 0 as the class noun's pictures, 1 as the training ones.",
     )
     editability: float | None = Field(
-        default=None, description="Probe: 1 where prompts are followed as with the class noun."
+        json_schema_extra=ADDED,
+        default=None,
+        description="Probe: 1 where prompts are followed as with the class noun.",
     )
 
 
-class Training(Part):
+class Training(AsGiven):
     """What happened while learning."""
 
     steps: int = Field(ge=0)
     samples: int = Field(ge=0, description="Samples with a gradient: steps x batch.")
-    looked: int = Field(default=0, ge=0, description="Denoiser samples without a gradient.")
+    looked: int = Field(
+        json_schema_extra=ADDED, default=0, ge=0, description="Denoiser samples without a gradient."
+    )
     seconds: float = Field(ge=0, description="Wall time of the loop.")
     device: str
     dtype: str
     threads: int
     curve: tuple[CurvePoint, ...] = ()
     packages: dict[str, str] = Field(default_factory=dict, description="Name to version.")
-    chosen_step: int | None = Field(default=None, ge=0, description="Step the rows are from.")
-    variant: Variant | None = Field(default=None, description="What the rows were chosen for.")
-    stopped: str | None = Field(default=None, description="Why the run ended when it did.")
-    started: str | None = Field(default=None, description="What the rows began as, and why.")
+    chosen_step: int | None = Field(
+        json_schema_extra=ADDED, default=None, ge=0, description="Step the rows are from."
+    )
+    variant: Variant | None = Field(
+        json_schema_extra=ADDED, default=None, description="What the rows were chosen for."
+    )
+    stopped: str | None = Field(
+        json_schema_extra=ADDED, default=None, description="Why the run ended when it did."
+    )
+    started: str | None = Field(
+        json_schema_extra=ADDED, default=None, description="What the rows began as, and why."
+    )
     lineage: dict[str, str] = Field(
-        default_factory=dict, description="Embedding that the rows began as: hashes, reference."
+        json_schema_extra=ADDED,
+        default_factory=dict,
+        description="Embedding that the rows began as: hashes, reference.",
     )
     gain: float | None = Field(
-        default=None, description="Fall of the loss over all fixed samples, start to end."
+        json_schema_extra=ADDED,
+        default=None,
+        description="Fall of the loss over all fixed samples, start to end.",
     )
-    gain_error: float | None = Field(default=None, ge=0, description="Its standard error.")
+    gain_error: float | None = Field(
+        json_schema_extra=ADDED, default=None, ge=0, description="Its standard error."
+    )
     failed: str | None = Field(
-        default=None, description="Why nothing was learned; such a version is kept in the trash."
+        json_schema_extra=ADDED,
+        default=None,
+        description="Why nothing was learned; such a version is kept in the trash.",
     )
 
 

@@ -37,6 +37,7 @@ class State:
     start: torch.Tensor
     checks: tuple[Check, ...]
     good: Rows
+    good_step: int
     front: Kept
 
 
@@ -61,6 +62,7 @@ def pack(state: State) -> bytes:
         "seconds": state.seconds,
         "reason": state.reason,
         "count": state.count,
+        "good_step": state.good_step,
         "checks": [asdict(check) for check in state.checks],
         "front": {name: [step, asdict(look)] for name, (step, look, _) in state.front.items()},
     }
@@ -133,6 +135,7 @@ def _state(about: dict[str, Any], held: dict[str, torch.Tensor], front: dict[str
         start=held["start"],
         checks=checks,
         good=best,
+        good_step=int(about["good_step"]),
         front={
             name: (step, look, best if step == first else _under(front, f"{name}."))
             for name, (step, look) in looks.items()

@@ -120,7 +120,7 @@ class Learning:
         self.front = Front()
         self.start: torch.Tensor | None = None
         self.reason: str | None = None
-        self.good = run.rows()
+        self.good, self.good_step = run.rows(), 0
         if saved is not None:
             self._restore(saved)
 
@@ -184,13 +184,16 @@ class Learning:
         self.loss_sum.zero_()
         losses = self._losses(self.fixed[:1])
         self._check_finite(mean_loss, losses, current)
-        self.good = candidate
         number = math.ceil(self.step / self.every)
         look = None
         if self.auto and run.probe is not None and (number % PROBE_EVERY == 0 or last):
             look = run.probe()
             self.front.offer(self.step, look, candidate)
         check = self._note(mean_loss, losses, look)
+        # Without a probe the lowest fixed loss is what there is to choose by.
+        if not self.auto or run.probe is not None or check.gain >= self._best_gain():
+            self.good = candidate
+            self.good_step = self.step
         if self.auto:
             self.sums, self.count = run.new_table(), 0
             self.reason = why_stop(self.checks)
@@ -199,6 +202,10 @@ class Learning:
         if self.reason is None:
             run.put(current)
         return check
+
+    def _best_gain(self) -> float:
+        """The largest fall of the fixed loss so far, the beginning left out."""
+        return max((check.gain for check in self.checks[1:]), default=-math.inf)
 
     def _note(self, loss: float, losses: torch.Tensor, look: Look | None = None) -> Check:
         assert self.start is not None
@@ -250,7 +257,7 @@ class Learning:
         """What the run ended with; the chosen rows are left in the wrappers."""
         assert self.start is not None
         assert self.reason is not None
-        step, rows = self.step, self.good
+        step, rows = self.good_step, self.good
         if "balanced" in self.front.kept:
             step, _, rows = self.front.kept["balanced"]
         self.run.put(rows)
@@ -280,6 +287,7 @@ class Learning:
             start=self.start,
             checks=tuple(self.checks),
             good=self.good,
+            good_step=self.good_step,
             front=dict(self.front.kept),
         )
 
@@ -291,6 +299,7 @@ class Learning:
                 self.movers[key].restore(moments)
             self.sums[key].copy_(saved.sums[key])
         self.count, self.good, self.start = saved.count, saved.good, saved.start
+        self.good_step = saved.good_step
         self.loss_sum.copy_(saved.loss_sum)
         self.generator.set_state(saved.generator)
         self.checks = list(saved.checks)

@@ -120,11 +120,11 @@ def why_stop(checks: Sequence[Check]) -> str | None:
         balances = [balance for _, balance in looks]
         best = max(range(len(looks)), key=lambda i: balances[i])
         if max(balances[-2:]) < balances[best] - FALLEN:
-            return f"the balance of likeness and obedience fell after step {looks[best][0]}"
+            return f"likeness and obedience together fell after step {looks[best][0]}"
         if len(looks) > PATIENCE and max(balances[-PATIENCE:]) < (
             max(balances[:-PATIENCE]) + BETTER
         ):
-            return f"the balance of likeness and obedience was best at step {looks[best][0]}"
+            return f"likeness and obedience together grew no better after step {looks[best][0]}"
         return None
     learned = [c for c in checks if c.step > 0]
     if len(learned) < 6:

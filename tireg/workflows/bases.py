@@ -177,6 +177,16 @@ def fingerprint_of(home: Path, folder: Path, family: Family) -> Fingerprint:
     return found
 
 
+def fingerprint_if_any(home: Path, path: Path, family: Family) -> Fingerprint | None:
+    """As :func:`fingerprint_of`; None for a single file that cannot be measured as it is."""
+    try:
+        return fingerprint_of(home, path, family)
+    except BaseError:
+        if path.is_file():
+            return None
+        raise
+
+
 def _measure(path: Path, family: Family) -> Fingerprint:
     if path.is_file():
         from tireg.models.single_file import measure_file

@@ -340,7 +340,7 @@ def _masks(
     for source, photo in zip(plan.sources, photos, strict=True):
         mask = None
         try:
-            seen = alpha_mask(photo)
+            seen = alpha_mask(photo) if use else None
             path = source.mask or (find_mask(source.path, plan.masks) if use else None)
             if use:
                 mask = read_mask(path, photo) if path is not None else seen

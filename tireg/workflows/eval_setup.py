@@ -16,7 +16,7 @@ from tireg.domain.tensors import encoder_of
 from tireg.errors import BaseError, EvaluationError, InputError, SuiteError
 from tireg.store.registry import Registry
 from tireg.store.rows import Version
-from tireg.workflows.bases import fingerprint_of
+from tireg.workflows.bases import fingerprint_if_any, fingerprint_of
 from tireg.workflows.drawing import Loaded, PictureCache, Shot
 from tireg.workflows.evaluate import EvalRequest, default_suite
 from tireg.workflows.given import Given, read_given
@@ -92,7 +92,7 @@ def is_another_base(request: EvalRequest, home: Path) -> bool:
     made_on = record.base.fingerprint if record.base else None
     if made_on is None or request.base is None:
         return False
-    folder = find_base(request.base, known).folder
+    folder = find_base(request.base, known, config=request.base_config).folder
     if not folder.is_dir():
         return False
     return not fingerprint_of(home, folder, identify(folder)).same_as(made_on)
@@ -169,14 +169,14 @@ def _drawn(request: EvalRequest, subject: _Subject, home_run: Run | None) -> Ope
             f"'{record.name}' does not say which base it is for", hint="give one: --base BASE"
         )
     suite = load_suite(request.suite) if request.suite else None
-    place = find_base(base_name, subject.known)
+    place = find_base(base_name, subject.known, config=request.base_config)
     subject.listen(Event("opening the models", 0, 2, place.id))
-    base = open_base(place.folder, device=request.device, dtype=request.dtype)
+    base = open_base(place.folder, device=request.device, dtype=request.dtype, config=place.config)
     ref = BaseRef(
         id=place.id,
         revision=place.revision,
         family=base.family.id,
-        fingerprint=fingerprint_of(subject.home, base.folder, base.family),
+        fingerprint=fingerprint_if_any(subject.home, base.folder, base.family),
         license=place.license,
     )
     if request.base is None:

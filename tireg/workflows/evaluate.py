@@ -33,6 +33,7 @@ class EvalRequest:
     ref: str
     suite: str | None = None
     base: str | None = None
+    base_config: str | None = None
     encoders: Sequence[str] = ()
     references: Sequence[str] = ()
     """Other embeddings whose pictures identifiability and bleeding compare with."""

@@ -11,7 +11,7 @@ from tireg.domain.fingerprints import BaseRef
 from tireg.domain.scores import Sampling
 from tireg.errors import ConfigError, InputError
 from tireg.store.registry import Registry
-from tireg.workflows.bases import fingerprint_of
+from tireg.workflows.bases import fingerprint_if_any
 from tireg.workflows.drawing import Loaded, PictureCache, Wish, draw_wishes
 from tireg.workflows.measuring import fingerprint_hash
 from tireg.workflows.places import find_base
@@ -68,7 +68,7 @@ def generate(request: GenerateRequest, *, home: Path, listen: Listener = silent)
     ref = BaseRef(
         id=place.id,
         family=base.family.id,
-        fingerprint=fingerprint_of(home, base.folder, base.family),
+        fingerprint=fingerprint_if_any(home, base.folder, base.family),
     )
     listen(Event("opening the base", 1, 1, place.id))
     sampling = _sampling(request, base, dtype_name(base.dtype))

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tireg.errors import MissingPackageError, TrainingFailedError
 from tireg.workflows.progress import Event, Listener, Notice
 from tireg.workflows.run_folder import RunFolder
 
@@ -62,24 +63,29 @@ def run_loop(learning: Learning, watch: Watch) -> Outcome:
         listen(Notice(f"going on from step {learning.step}"))
     board = open_board(watch.keeping.tensorboard, folder.key)
     said = ""
-    with interruption() as stop:
-        for moment in learning:
-            if isinstance(moment, Check):
-                folder.log("check", moment.step, **_facts(moment))
-                said = line(moment)
-                _to_board(board, moment)
-            listen(Event("learning", moment.step, recipe.last_step, said))
-            every = watch.keeping.samples_every
-            if watch.paint is not None and every and moment.step % every == 0:
-                watch.paint(moment.step)
-            if isinstance(moment, Check) or _is_due(watch, moment.step) or stop:
-                folder.save(learning.state())
-                watch.saved = time.monotonic()
-            if stop:
-                listen(Notice(f"stopped and saved at step {moment.step}: --resume goes on there"))
-                raise KeyboardInterrupt
-    if board is not None:
-        board.close()
+    try:
+        with interruption() as stop:
+            for moment in learning:
+                if isinstance(moment, Check):
+                    folder.log("check", moment.step, **_facts(moment))
+                    said = line(moment)
+                    _to_board(board, moment)
+                listen(Event("learning", moment.step, recipe.last_step, said))
+                every = watch.keeping.samples_every
+                if watch.paint is not None and every and moment.step % every == 0:
+                    watch.paint(moment.step)
+                if isinstance(moment, Check) or _is_due(watch, moment.step) or stop:
+                    folder.save(learning.state())
+                    watch.saved = time.monotonic()
+                if stop:
+                    listen(Notice(f"stopped and saved at step {moment.step}: --resume goes on"))
+                    raise KeyboardInterrupt
+    except TrainingFailedError as error:
+        folder.fail(learning.good, error.message)
+        raise
+    finally:
+        if board is not None:
+            board.close()
     outcome = learning.outcome
     folder.log("end", outcome.step, reason=outcome.reason, gain=outcome.gain,
                gain_error=outcome.gain_error, learned=outcome.learned)  # fmt: skip
@@ -131,12 +137,10 @@ def open_board(folder: Path | None, key: str) -> Any:
     """A TensorBoard writer for this run under ``folder``, or None where none is asked for."""
     if folder is None:
         return None
-    from tireg.errors import ConfigError
-
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise ConfigError(
+        raise MissingPackageError(
             "TensorBoard is not installed", hint="pip install 'tireg[tensorboard]'"
         ) from error
     return SummaryWriter(str(folder / key[:12]))

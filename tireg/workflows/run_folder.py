@@ -49,6 +49,10 @@ class RunFolder:
             self._write("run.json", json.dumps(about, indent=1).encode())
         self.log("begin", 0, **environment)
 
+    def waiting(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return (self.path / "checkpoint.safetensors").exists()
+
     def finished(self) -> list[str] | None:
         """Record hashes of the versions that this run ended with, or None while it has not."""
         try:
@@ -118,6 +122,19 @@ class RunFolder:
             self._write("done.json", json.dumps({"format_version": 1, "records": records}).encode())
             for path in self.path.glob("*.safetensors"):
                 path.unlink()
+
+    def fail(self, rows: Mapping[str, Any], reason: str) -> None:
+        """The run broke: its last good rows are kept as ``last-good.safetensors``, by encoder.
+
+        The checkpoint goes, since going on from it would break in the same way.
+        """
+        from safetensors.torch import save
+
+        with _saving(self.path):
+            for path in self.path.glob("*.safetensors"):
+                path.unlink()
+            self._write("last-good.safetensors", bytes(save(dict(rows))))
+        self.log("failed", 0, reason=reason)
 
     def keep_picture(self, step: int, data: bytes) -> None:
         """Keep a strip of samples drawn at ``step`` (PNG)."""

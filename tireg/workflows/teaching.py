@@ -70,6 +70,8 @@ def prepare_folder(
         "base": ref.fingerprint.identity if ref.fingerprint else ref.id,
         "dtype": request.dtype,
         "encoder": request.encoder,
+        "variants": request.variants,
+        "pick": request.pick,
     }
     return RunFolder(home, about)
 
@@ -100,6 +102,8 @@ def teach(
     if request.resume:
         saved = folder.load(surroundings, anyway=request.resume_anyway)
     if saved is None:
+        if folder.waiting():
+            listen(Notice("an earlier try of this run is begun anew; --resume would go on with it"))
         folder.begin(surroundings)
     run, start, prober = set_up(request, concept, base, place, home, listen)
     painter = StripPainter(request, concept.plan.templates, base, folder)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from tireg.domain.concepts import Kind
 from tireg.domain.families import Family
-from tireg.domain.fingerprints import BaseRef, Fingerprint
+from tireg.domain.fingerprints import BaseRef
 from tireg.domain.recipes import Recipe
 from tireg.domain.records import Variant
-from tireg.errors import BaseError, ConceptError, NameInUseError, RefError, TrainingFailedError
+from tireg.errors import ConceptError, NameInUseError, RefError, TrainingFailedError
 from tireg.store.home import check_writable
 from tireg.store.names import check_name
 from tireg.store.registry import Registry
 from tireg.store.rows import Version
-from tireg.workflows.bases import fingerprint_of
+from tireg.workflows.bases import fingerprint_if_any
 from tireg.workflows.learning import Keeping
 from tireg.workflows.making import remember_base
 from tireg.workflows.places import Place, find_base
@@ -81,7 +81,9 @@ def train(request: TrainRequest, *, home: Path, listen: Listener = silent) -> Ve
 
     family = _family_of(place)
     side = request.recipe.resolution or family.resolution
-    request = replace(request, recipe=request.recipe.model_copy(update={"resolution": side}))
+    request = replace(
+        request, recipe=request.recipe.model_copy(update={"resolution": side}).resolved()
+    )
     concept = load_concept(
         plan, captions=request.recipe.captions, masks=request.recipe.masks, resolution=side
     )
@@ -91,7 +93,7 @@ def train(request: TrainRequest, *, home: Path, listen: Listener = silent) -> Ve
         id=place.id,
         revision=place.revision,
         family=family.id,
-        fingerprint=_fingerprint(home, place, family),
+        fingerprint=fingerprint_if_any(home, place.folder, family),
         license=place.license,
     )
     from tireg.workflows.teaching import prepare_folder, teach
@@ -113,16 +115,6 @@ def _family_of(place: Place) -> Family:
     from tireg.models.bases import identify
 
     return identify(place.folder)
-
-
-def _fingerprint(home: Path, place: Place, family: Family) -> Fingerprint | None:
-    """What identifies the base; None for a single file that cannot be measured as it is."""
-    if not place.folder.is_file():
-        return fingerprint_of(home, place.folder, family)
-    try:
-        return fingerprint_of(home, place.folder, family)
-    except BaseError:
-        return None
 
 
 def _typed(request: TrainRequest) -> Typed:

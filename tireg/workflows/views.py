@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from tireg.store.registry import Registry
 
 if TYPE_CHECKING:
-    from tireg.domain.scores import Run
     from tireg.store.rows import About, Version
 
 
@@ -115,15 +114,4 @@ def _run_head(run: dict[str, Any]) -> dict[str, Any]:
         "seeds": spec["seeds"],
         "created": run["created"],
         "seconds": run["seconds"],
-    }
-
-
-def run_as_json(run: Run, name: str, version: int) -> dict[str, Any]:
-    """A run as ``eval --json`` prints it."""
-    return {
-        "run_id": run.run_id,
-        "embedding": {"name": name, "version": version, "tensor_hash": run.spec.embedding},
-        "base": run.spec.base,
-        "suite": run.spec.suite.model_dump(mode="json"),
-        "scores": [score.model_dump(mode="json") for score in run.scores],
     }
