@@ -86,9 +86,9 @@ class Meter:
 
     def see(self, module: Any, _inputs: Any, output: Any) -> None:
         """A forward hook on every module; only the denoiser's own call counts."""
-        if self.counting and type(module).__name__ == "UNet2DConditionModel":
-            if not output[0].requires_grad:
-                self.looked += len(output[0])
+        denoiser = type(module).__name__ == "UNet2DConditionModel"
+        if denoiser and self.counting and not output[0].requires_grad:
+            self.looked += len(output[0])
 
 
 @contextmanager

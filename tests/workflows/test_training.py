@@ -174,6 +174,50 @@ def test_less_memory_gives_nearly_the_same_vectors(
     assert np.allclose(found[0], found[1], rtol=1e-3, atol=1e-5)
 
 
+def test_a_run_that_breaks_keeps_its_last_good_rows(
+    stars: Path, run_cli: RunCli, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.numpy import load_file
+
+    from tireg.training.loop import Learning
+
+    step = Learning.advance
+
+    def breaks(learning: Learning) -> None:
+        step(learning)
+        if learning.step == 5:
+            for wrapper in learning.run.wrappers.values():
+                wrapper.rows.data.fill_(float("nan"))
+
+    monkeypatch.setattr(Learning, "advance", breaks)
+    result = run_cli(*on_shapes(stars, "--steps", "12"), code=1)
+    assert "non-finite before step 5" in result.stderr
+    assert "next: try a lower --lr" in result.stderr
+    assert json.loads(run_cli("list", "--trash", "--json").stdout) == []
+    (kept,) = (home / "training").glob("*/*.safetensors")
+    assert kept.name == "last-good.safetensors"
+    assert all(np.isfinite(rows).all() for rows in load_file(kept).values())
+    assert log(home)[-1]["event"] == "failed"
+
+
+def test_a_base_that_gives_no_numbers_is_told_before_the_first_step(
+    tiny_sd1: Path, pictures: Path, tmp_path: Path, run_cli: RunCli
+) -> None:
+    import shutil
+
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "broken"
+    shutil.copytree(tiny_sd1, folder)
+    (path,) = (folder / "unet").glob("*.safetensors")
+    weights = load_file(path)
+    weights["conv_out.bias"] = torch.full_like(weights["conv_out.bias"], float("nan"))
+    save_file(weights, path)
+    result = run_cli("train", pictures, *options(folder), code=1)
+    assert "not finite before the first step" in result.stderr
+
+
 WRONG = {
     "no pictures": (["nowhere"], [], "does not exist"),
     "an empty folder": (["empty"], [], "no picture"),

@@ -132,6 +132,10 @@ class Learning:
     def __iter__(self) -> Iterator[Check | Tick]:
         if not self.checks:
             self.start = self._losses(self.fixed)
+            if not bool(self.start.isfinite().all()):
+                raise TrainingFailedError(
+                    "the base's loss is not finite before the first step", hint="try --dtype fp32"
+                )
             yield self._note(self.start.mean().item(), self.start[: len(self.fixed[0].prompts)])
         while self.reason is None:
             began = time.monotonic()
