@@ -103,6 +103,7 @@ def run_ours(task: Task) -> dict[str, Any]:
     from tireg.training.loop import Learning, Run
     from tireg.training.objective import Objective
     from tireg.training.rows import start_rows, words_norm
+    from tireg.training.validation import count_of
 
     # The peer mirrors half of its pictures, at random; here both are encoded, once.
     recipe = Recipe(
@@ -125,7 +126,7 @@ def run_ours(task: Task) -> dict[str, Any]:
     once = time.perf_counter() - began
     learning = Learning(Run(base, objective, data, recipe, wrappers, scales))
     # What a checkpoint holds of the fixed samples; their losses are a check's, not a step's.
-    learning.start = torch.zeros(sum(len(batch.prompts) for batch in learning.fixed))
+    learning.start = torch.zeros(sum(map(count_of, learning.fixed)))
     stamps = Stamps(base.device.type == "cuda")
     for _ in range(task.steps + task.warm):
         learning.advance()

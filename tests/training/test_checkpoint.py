@@ -37,7 +37,7 @@ def begin(folder: Path, pictures: Path, **knobs: Any) -> Run:
 def to_the_end(learning: Learning) -> Outcome:
     for _ in learning:
         pass
-    return learning.outcome
+    return learning.outcome()
 
 
 @pytest.mark.parametrize("method", ["classic", "directional", "cross"])

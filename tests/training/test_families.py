@@ -112,7 +112,7 @@ def test_only_the_rows_of_every_encoder_move(name: str, folder_of: Callable[[str
     learning = Learning(run)
     checks = [moment for moment in learning if isinstance(moment, Check)]
     assert all(np.isfinite(check.loss) for check in checks)
-    learned = learning.outcome.rows
+    learned = learning.outcome().rows
     assert set(learned) == set(base.encoders)
     for key, rows in learned.items():
         moved = (rows - begin[key]).norm(dim=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,18 @@ def test_an_anchor_holds_rows_near_the_start(tiny_sd1: Path, pictures: Path) -> 
     assert far[1] < far[0] / 2
 
 
+def test_fixed_samples_come_from_every_bucket(tiny_sd1: Path, pictures: Path) -> None:
+    from tireg.training.validation import count_of, fixed_batches
+
+    run = start(tiny_sd1, pictures)
+    (bucket,) = run.data.buckets
+    two = Data((replace(bucket, mean=bucket.mean[:2]), replace(bucket, mean=bucket.mean[2:])))
+    parts = fixed_batches(two, run.objective)
+    assert [count_of(part) for part in parts] == [16] * 4
+    assert all(len(part) == 2 for part in parts)
+    assert sum(len(part[0].prompts) for part in parts) == round(64 * 2 / 5)
+
+
 def test_rates_fall_as_the_recipe_says() -> None:
     recipe = Recipe(steps=100, learning_rate=1.0, final_rate=0.1, warmup=10, schedule="linear")
     assert rate_at(recipe, 0) == pytest.approx(0.1)
@@ -230,7 +243,9 @@ def test_rates_fall_as_the_recipe_says() -> None:
 @pytest.mark.parametrize(
     ("knobs", "named"),
     [({"stepz": 3}, "stepz"), ({"steps": 0}, "steps"), ({"method": "magic"}, "method"),
-     ({"learning_rate": -1}, "learning_rate"), ({"learning_rate": float("nan")}, "learning_rate")],
+     ({"anchor": 1.0}, "anchor"), ({"norm_limit": 0.5}, "norm_limit"),
+     ({"rate_unit": "absolute"}, "classic"), ({"learning_rate": -1}, "learning_rate"),
+     ({"learning_rate": float("nan")}, "learning_rate")],
 )  # fmt: skip
 def test_a_wrong_knob_is_named(knobs: dict[str, Any], named: str) -> None:
     with pytest.raises(RecipeError, match=named):
@@ -249,3 +264,9 @@ def test_words_begin_rows(tiny_sd1: Path) -> None:
         start_rows(tokenizer, table, "zzxqw", 1, seed=0)
     with pytest.raises(RecipeError, match="no initial word"):
         start_rows(tokenizer, table, "  ", 1, seed=0)
+
+
+def test_cross_initialisation_comes_with_its_regulariser() -> None:
+    assert make_recipe({"method": "cross"}).anchor == 1e-5
+    assert make_recipe({"method": "cross", "anchor": 0.5}).anchor == 0.5
+    assert make_recipe({}).anchor == 0.0

@@ -120,7 +120,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tiny_sd1: Path, pictures: Path, home
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "--resume goes on there" in said
+    assert "--resume goes on" in said
     last = log_of(home)[-1]
     assert last["event"] == "checkpoint"
     assert last["step"] > 0

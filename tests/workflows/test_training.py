@@ -60,6 +60,12 @@ def test_a_run_that_learned_nothing_is_told_and_kept_out_of_the_list(
     assert training is not None
     assert training.failed
     assert log(home)[-1]["learned"] is False
+    again = run_cli(*given, "--resume", code=1)
+    assert "'star@1' learned nothing" in again.stderr
+    other = run_cli(*given[:-4], "--steps", "4", "--token", "<other>", code=2)
+    assert "in the trash keeps its name" in other.stderr
+    run_cli(*given, "--resume", "--keep-anyway", code=0)
+    assert json.loads(run_cli("list", "--json").stdout)[0]["version"] == 1
     run_cli(*given, "--keep-anyway", code=0)
     assert json.loads(run_cli("list", "--json").stdout)[0]["version"] == 2
 
@@ -226,6 +232,8 @@ WRONG = {
     "an unknown embedding": ([], ["--init-from", "nobody"], "nobody"),
     "an unknown encoder": ([], ["--steps", "auto", "--encoder", "No:model"], "No"),
     "a rate in no sense": ([], ["--method", "directional", "--rate-unit", "absolute"], "angle"),
+    "a side that cannot be halved": ([], ["--resolution", "30"], "not a multiple of 8"),
+    "variants of fixed steps": ([], ["--variants"], "chosen by a probe"),
     "templates without the slot": ([], ["--templates", "bad.txt"], "{token}"),
 }
 
@@ -243,6 +251,34 @@ def test_wrong_input_is_one_sentence_and_records_nothing(
     assert said in result.stderr
     assert "Traceback" not in result.stderr
     assert not list((home / "records").glob("*.json"))
+
+
+def test_a_resumed_run_knows_what_it_began_as(stars: Path, run_cli: RunCli) -> None:
+    """Another version of the embedding to start from makes another run."""
+    run_cli(*on_shapes(stars, "--steps", "2", "--keep-anyway"), code=0)
+    second = on_shapes(stars, "--steps", "2", "--keep-anyway", "--init-from", "star", "--resume")
+    second[second.index("--name") + 1] = "next"
+    run_cli(*second, code=0)
+    assert "complete" in run_cli(*second, code=0).stderr
+    run_cli(*on_shapes(stars, "--steps", "3", "--keep-anyway"), code=0)
+    assert "complete" not in run_cli(*second, code=0).stderr
+    assert shown(run_cli, "next")["version"] == 2
+    assert shown(run_cli, "next")["training"]["lineage"]["init_from"] == "star"
+
+
+def test_a_preview_that_cannot_be_drawn_does_not_lose_the_run(
+    stars: Path, run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tireg.errors import EvaluationError
+    from tireg.models import sampler
+
+    def fails(*_: object) -> object:
+        raise EvaluationError("the base drew a picture that is not finite")
+
+    monkeypatch.setattr(sampler, "draw", fails)
+    result = run_cli(*on_shapes(stars, "--steps", "2", "--keep-anyway"), code=0)
+    assert "previews are missing: the base drew" in result.stderr
+    assert shown(run_cli, "star")["version"] == 1
 
 
 def test_the_probe_can_be_told_which_encoder_to_use(stars: Path, run_cli: RunCli) -> None:

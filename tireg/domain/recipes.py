@@ -90,7 +90,10 @@ class Recipe(AsGiven, Document):
         "use (the regulariser of cross initialisation).",
     )
     average_last: float = Field(
-        default=0.25, ge=0, le=1, description="Share of the steps whose rows are averaged."
+        default=0.25,
+        ge=0,
+        le=1,
+        description="With fixed steps: share at the end whose rows are averaged.",
     )
     norm_limit: float = Field(
         default=0.0,
@@ -106,7 +109,8 @@ class Recipe(AsGiven, Document):
     snr_gamma: float = Field(
         default=5.0,
         ge=0,
-        description="Weigh timesteps by min(SNR, gamma) (Hang et al., 2023); 0: all alike.",
+        description="Weigh timesteps by min(SNR, gamma) (Hang et al., 2023); 0: all alike. Flow "
+        "families: any other value is the logit-normal density (Esser et al., 2024).",
     )
     timesteps: Literal["stratified", "uniform"] = Field(
         json_schema_extra=ADDED,
@@ -169,8 +173,19 @@ class Recipe(AsGiven, Document):
 
 def make_recipe(values: dict[str, Any], *, name: str = "the recipe") -> Recipe:
     """A recipe from plain values; RecipeError names the first wrong knob."""
+    if values.get("method") == "cross":
+        # The published weight of its regulariser.
+        values = {"anchor": 1e-5, **values}
     try:
-        return Recipe.model_validate(values)
+        recipe = Recipe.model_validate(values)
     except ValidationError as error:
         known = ", ".join(sorted(set(Recipe.model_fields) - {"format_version"}))
         raise RecipeError(f"{name}: {first_problem(error)}", hint=f"knobs: {known}") from error
+    if recipe.method == "directional":
+        for knob in ("anchor", "weight_decay", "norm_limit", "norm_limit_end"):
+            if getattr(recipe, knob):
+                raise RecipeError(
+                    f"{name}: '{knob}' moves rows that directional keeps at one length",
+                    hint="method: classic or cross",
+                )
+    return recipe

@@ -91,7 +91,11 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     """``auto`` is bf16 on CUDA devices that have it, fp16 on other GPUs, else fp32."""
     if name == "auto":
         if device.type == "cuda":
-            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+            return (
+                torch.bfloat16
+                if torch.cuda.is_bf16_supported(including_emulation=False)
+                else torch.float16
+            )
         return torch.float32
     if name not in DTYPES:
         raise ConfigError(f"'{name}' is no dtype", hint=f"--dtype {', '.join(DTYPES)} or auto")

@@ -14,16 +14,17 @@ from tireg.errors import TrainingFailedError
 from tireg.models.bases import Base
 from tireg.models.tokens import TokenRows
 from tireg.training.checkpoint import State
-from tireg.training.data import Batch, Data, draw_batch
+from tireg.training.data import Data, draw_batch
 from tireg.training.objective import Objective
 from tireg.training.optimisers import limit_norms, make_optimiser, rate_at
 from tireg.training.stopping import Check, Front, Look, Rows, gain, has_learned, why_stop
-from tireg.training.validation import PART, PARTS, fixed_batches, fixed_losses
+from tireg.training.validation import Part, count_of, fixed_batches, fixed_losses
 
 # A check every 25 steps, but never fewer than 12 in a run nor more than 40.
 CHECKS, MOST_CHECKS, STEPS_OF_A_CHECK = 12, 40, 25
 # A probe draws pictures, which costs as much as many steps: one at every third check.
 PROBE_EVERY = 3
+FP16_SCALE = 4096.0
 
 Probe = Callable[[], Look]
 
@@ -95,7 +96,7 @@ class Outcome:
 
 
 class Learning:
-    """A run under way. Iterate over it for its moments; then ask :attr:`outcome`.
+    """A run under way. Iterate over it for its moments; then ask :meth:`outcome`.
 
     Between two moments :meth:`state` is all that is needed to go on later, bit for bit, on the
     same device with the same number of threads and the same libraries. Raises
@@ -116,6 +117,8 @@ class Learning:
         self.sums, self.count = run.new_table(), 0
         self.loss_sum = torch.zeros((), device=run.base.device)
         self.step, self.seconds = 0, 0.0
+        # Gradients at low noise are below what fp16 can hold; the rows' own are fp32.
+        self.loss_scale = FP16_SCALE if run.base.dtype == torch.float16 else 1.0
         self.checks: list[Check] = []
         self.front = Front()
         self.start: torch.Tensor | None = None
@@ -136,7 +139,7 @@ class Learning:
                 raise TrainingFailedError(
                     "the base's loss is not finite before the first step", hint="try --dtype fp32"
                 )
-            yield self._note(self.start.mean().item(), self.start[: len(self.fixed[0].prompts)])
+            yield self._note(self.start.mean().item(), self.start[: count_of(self.fixed[0])])
         while self.reason is None:
             began = time.monotonic()
             self.advance()
@@ -159,8 +162,12 @@ class Learning:
         size = math.ceil(recipe.batch / recipe.accumulate)
         for start in range(0, recipe.batch, size):
             loss = run.objective(batch.part(start, start + size)).sum() / recipe.batch
-            loss.backward()  # type: ignore[no-untyped-call]
+            (loss * self.loss_scale).backward()  # type: ignore[no-untyped-call]
             self.loss_sum += loss.detach()
+        if self.loss_scale != 1:
+            for wrapper in run.wrappers.values():
+                if wrapper.rows.grad is not None:
+                    wrapper.rows.grad.div_(self.loss_scale)
         if self.step == 0:
             check_gradient(run)
         rate = rate_at(recipe, self.step)
@@ -223,8 +230,8 @@ class Learning:
         self.checks.append(check)
         return check
 
-    def _losses(self, batches: list[Batch]) -> torch.Tensor:
-        return fixed_losses(self.run.objective, batches, self.recipe.batch)
+    def _losses(self, parts: list[Part]) -> torch.Tensor:
+        return fixed_losses(self.run.objective, parts, self.recipe.batch)
 
     def _mean(self) -> Rows:
         """Mean of the rows summed up (Polyak averaging); directional rows keep their length."""
@@ -256,14 +263,13 @@ class Learning:
             hint="try a lower --lr or --dtype fp32",
         )
 
-    @property
-    def outcome(self) -> Outcome:
-        """What the run ended with; the chosen rows are left in the wrappers."""
+    def outcome(self, pick: str = "balanced") -> Outcome:
+        """What the run ended with; the rows of the variant ``pick`` are left in the wrappers."""
         assert self.start is not None
         assert self.reason is not None
         step, rows = self.good_step, self.good
-        if "balanced" in self.front.kept:
-            step, _, rows = self.front.kept["balanced"]
+        if pick in self.front.kept:
+            step, _, rows = self.front.kept[pick]
         self.run.put(rows)
         fall, error = gain(self.start, self._losses(self.fixed))
         return Outcome(
@@ -273,7 +279,8 @@ class Learning:
     @property
     def looked(self) -> int:
         """Samples of the fixed loss so far, those of the start and the end included."""
-        return PART * (len(self.checks) - 1) + 2 * PART * PARTS
+        first = count_of(self.fixed[0])
+        return first * (len(self.checks) - 1) + 2 * sum(map(count_of, self.fixed))
 
     def state(self) -> State:
         """Everything that going on needs."""

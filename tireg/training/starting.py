@@ -70,6 +70,15 @@ class Choice:
     why: str
 
 
+def _is_known(words: str, rows_of: Callable[[str], Mapping[str, np.ndarray]]) -> bool:
+    """Whether rows can begin as ``words``; a class noun need not be in the vocabulary."""
+    try:
+        rows_of(words)
+    except RecipeError:
+        return False
+    return True
+
+
 def choose_words(
     candidates: Sequence[str],
     class_noun: str,
@@ -100,7 +109,7 @@ def choose_words(
         return Choice(
             tried[0], f"started from '{tried[0]}' (similarity rank 1 of {len(order)}, not probed)"
         )
-    if class_noun and class_noun not in tried:
+    if class_noun and class_noun not in tried and _is_known(class_noun, rows_of):
         tried.append(class_noun)
     losses = {text: float(np.mean(loss(rows_of(text)))) for text in tried}
     winner = min(tried, key=lambda text: losses[text])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from tireg.training.data import Batch, Data, draw_batch
@@ -13,18 +15,40 @@ PART, PARTS = 16, 4
 SEED = 20_240_901
 
 
-def fixed_batches(data: Data, objective: Objective) -> list[Batch]:
-    """``PARTS`` batches of ``PART`` samples, the same for every run with these pictures."""
+Part = tuple[Batch, ...]
+
+
+def fixed_batches(data: Data, objective: Objective) -> list[Part]:
+    """``PARTS`` parts of ``PART`` samples, the same for every run with these pictures.
+
+    Every bucket has its share of the samples, by the pictures in it.
+    """
     generator = torch.Generator().manual_seed(SEED)
-    return [draw_batch(data, PART, objective.timesteps, generator) for _ in range(PARTS)]
+    made: list[Part] = []
+    for number in range(PARTS):
+        batches = []
+        for bucket in data.buckets:
+            share = PART * len(bucket.mean) / data.pictures
+            count = round((number + 1) * share) - round(number * share)
+            if count:
+                one = Data((bucket,))
+                batches.append(draw_batch(one, count, objective.timesteps, generator))
+        made.append(tuple(batches))
+    return made
 
 
 @torch.no_grad()
-def fixed_losses(objective: Objective, batches: list[Batch], size: int) -> torch.Tensor:
+def fixed_losses(objective: Objective, parts: Sequence[Part], size: int) -> torch.Tensor:
     """Loss of every fixed sample, fp32 [n] on the CPU, in pieces of at most ``size``."""
     losses = [
         objective(batch.part(start, start + size))
-        for batch in batches
-        for start in range(0, PART, size)
+        for part in parts
+        for batch in part
+        for start in range(0, len(batch.prompts), size)
     ]
     return torch.cat(losses).float().cpu()
+
+
+def count_of(part: Part) -> int:
+    """Samples in a part."""
+    return sum(len(batch.prompts) for batch in part)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tireg.errors import MissingPackageError, TrainingFailedError
+from tireg.errors import ConfigError, MissingPackageError, TrainingFailedError
 from tireg.workflows.progress import Event, Listener, Notice
 from tireg.workflows.run_folder import RunFolder
 
@@ -51,6 +51,8 @@ class Watch:
     keeping: Keeping
     listen: Listener
     paint: Painter | None = None
+    board: Any = None
+    pick: str = "balanced"
     saved: float = field(default_factory=time.monotonic)
 
 
@@ -61,7 +63,7 @@ def run_loop(learning: Learning, watch: Watch) -> Outcome:
     recipe, folder, listen = learning.recipe, watch.folder, watch.listen
     if learning.step:
         listen(Notice(f"going on from step {learning.step}"))
-    board = open_board(watch.keeping.tensorboard, folder.key)
+    board = watch.board
     said = ""
     try:
         with interruption() as stop:
@@ -86,7 +88,7 @@ def run_loop(learning: Learning, watch: Watch) -> Outcome:
     finally:
         if board is not None:
             board.close()
-    outcome = learning.outcome
+    outcome = learning.outcome(watch.pick)
     folder.log("end", outcome.step, reason=outcome.reason, gain=outcome.gain,
                gain_error=outcome.gain_error, learned=outcome.learned)  # fmt: skip
     return outcome
@@ -143,7 +145,13 @@ def open_board(folder: Path | None, key: str) -> Any:
         raise MissingPackageError(
             "TensorBoard is not installed", hint="pip install 'tireg[tensorboard]'"
         ) from error
-    return SummaryWriter(str(folder / key[:12]))
+    try:
+        return SummaryWriter(str(folder / key[:12]))
+    except OSError as error:
+        raise ConfigError(
+            f"TensorBoard cannot write to '{folder}': {(error.strerror or str(error)).lower()}",
+            hint="--tensorboard FOLDER",
+        ) from error
 
 
 def _to_board(board: Any, check: Check) -> None:

@@ -71,12 +71,12 @@ class RunFolder:
         """
         from tireg.training.checkpoint import newest_front, unpack
 
+        if not self.waiting():
+            return None
         try:
             data = (self.path / "checkpoint.safetensors").read_bytes()
             saved = dict(json.loads((self.path / "run.json").read_bytes())["environment"])
             front = self._front(newest_front(data)).read_bytes()
-        except FileNotFoundError:
-            return None
         except (ValueError, LookupError, TypeError, OSError) as error:
             raise CorruptError(f"the checkpoint in '{self.path}' is damaged", hint=FRESH) from error
         changed = sorted(k for k in {*saved, *environment} if saved.get(k) != environment.get(k))
@@ -116,10 +116,14 @@ class RunFolder:
                     line = "\n" + line
                 file.write(line.encode() + b"\n")
 
-    def finish(self, records: list[str]) -> None:
-        """The run is over: its versions are recorded, the checkpoint is no longer needed."""
+    def announce(self, records: list[str]) -> None:
+        """The run is about to be recorded as ``records``; what it could go on from stays."""
         with _saving(self.path):
             self._write("done.json", json.dumps({"format_version": 1, "records": records}).encode())
+
+    def finish(self) -> None:
+        """What was announced is recorded: the checkpoint is no longer needed."""
+        with _saving(self.path):
             for path in self.path.glob("*.safetensors"):
                 path.unlink()
 

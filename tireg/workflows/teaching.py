@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import tireg
 from tireg.domain.concepts import prompts_for
 from tireg.domain.fingerprints import BaseRef
 from tireg.errors import ConfigError
+from tireg.store.registry import Registry
 from tireg.workflows.environment import package_versions
-from tireg.workflows.learning import Watch, run_loop
-from tireg.workflows.making import png_bytes
+from tireg.workflows.learning import Watch, open_board, run_loop
 from tireg.workflows.places import Place
+from tireg.workflows.previews import StripPainter, draw_previews
 from tireg.workflows.progress import Event, Listener, Notice
 from tireg.workflows.run_folder import RunFolder
 
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
     from tireg.workflows.starting import Start
     from tireg.workflows.train import TrainRequest
 
-MAX_PREVIEWS = 4
-STRIP_PICTURES = 4
-STRIP_SEED = 700_000
+MAX_CONFIG = 2**24
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Learned:
 
 
 def prepare_folder(
-    request: TrainRequest, concept: ConceptInput, ref: BaseRef, home: Path
+    request: TrainRequest, concept: ConceptInput, ref: BaseRef, place: Place, home: Path
 ) -> RunFolder:
     """Where this very run is kept: the same command again means the same folder."""
     about = {
@@ -68,12 +67,40 @@ def prepare_folder(
         "masks": [_mask_hash(mask) for mask in concept.masks],
         "recipe": request.recipe.model_dump(mode="json"),
         "base": ref.fingerprint.identity if ref.fingerprint else ref.id,
+        "files": base_files(place),
+        "init_from": start_of(request.recipe.init_from, home),
         "dtype": request.dtype,
         "encoder": request.encoder,
         "variants": request.variants,
         "pick": request.pick,
     }
     return RunFolder(home, about)
+
+
+def base_files(place: Place) -> dict[str, str]:
+    """What decides the vectors beside the weights that a fingerprint covers."""
+    found = {}
+    config = place.config or place.folder
+    if place.folder.is_file():
+        status = place.folder.stat()
+        found["file"] = f"{status.st_size} {status.st_mtime_ns}"
+    for path in [*config.glob("*/*.json"), *config.glob("vae/*.safetensors")]:
+        size = path.stat().st_size
+        whole = path.suffix == ".json" and size < MAX_CONFIG
+        told = hashlib.sha256(path.read_bytes()).hexdigest() if whole else str(size)
+        found[path.relative_to(config).as_posix()] = told
+    return found
+
+
+def start_of(ref: str, home: Path) -> str:
+    """What ``init_from`` names now: the hash of a file, or of a record."""
+    if not ref:
+        return ""
+    path = Path(ref.partition("#")[0]).expanduser()
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    with Registry.open(home) as registry:
+        return registry.resolve(ref).record_sha
 
 
 def _mask_hash(mask: Any) -> str | None:
@@ -92,12 +119,14 @@ def teach(
     from tireg.models.bases import check_new_word, dtype_name, open_base
     from tireg.training.loop import Learning
 
+    board = open_board(request.keeping.tensorboard, folder.key)
     listen(Event("opening the base", 0, 1, place.id))
     base = open_base(place.folder, device=request.device, dtype=request.dtype, config=place.config)
     listen(Event("opening the base", 1, 1, place.id))
     check_new_word(base, request.token)
     fit_memory(base, request.recipe, request.memory, listen)
-    surroundings = environment(base)
+    run, start, prober = set_up(request, concept, base, place, home, listen)
+    surroundings = environment(base) | {"probe": prober.encoder.name if prober else "none"}
     saved = None
     if request.resume:
         saved = folder.load(surroundings, anyway=request.resume_anyway)
@@ -105,13 +134,10 @@ def teach(
         if folder.waiting():
             listen(Notice("an earlier try of this run is begun anew; --resume would go on with it"))
         folder.begin(surroundings)
-    run, start, prober = set_up(request, concept, base, place, home, listen)
-    painter = StripPainter(request, concept.plan.templates, base, folder)
+    painter = StripPainter(request, concept.plan.templates, base, folder, listen)
     learning = Learning(run, saved)
-    outcome = run_loop(learning, Watch(folder, request.keeping, listen, painter))
-    chosen = outcome.variants.get(request.pick)
-    if chosen:
-        run.put(chosen[2])
+    watch = Watch(folder, request.keeping, listen, painter, board, request.pick)
+    outcome = run_loop(learning, watch)
     return Learned(
         outcome=outcome,
         previews=draw_previews(request, concept, base, listen),
@@ -177,6 +203,7 @@ def environment(base: Base) -> dict[str, Any]:
     if base.device.type == "cuda":
         where = torch.cuda.get_device_name(base.device)
     return {
+        "tireg version": tireg.__version__,
         "device": f"{base.device.type} ({where})",
         "dtype": dtype_name(base.dtype),
         "threads": torch.get_num_threads(),
@@ -277,6 +304,9 @@ def make_prober(
     from tireg.workflows.evaluate import default_suite
     from tireg.workflows.probing import Prober, open_scorer, probe_prompts
 
+    if request.negative:
+        listen(Notice("a negative word is not looked at while it is learned; the loss decides"))
+        return None
     encoder = open_scorer(place, base, request.encoder, listen)
     if encoder is None:
         return None
@@ -287,79 +317,3 @@ def make_prober(
     prober = Prober(base, encoder, pictures, prompts, (request.token, request.class_noun), size)
     listen(Event("looking at the class noun", 1, 1))
     return prober
-
-
-def draw_previews(
-    request: TrainRequest, concept: ConceptInput, base: Base, listen: Listener
-) -> list[tuple[str, bytes]]:
-    """One to four pictures with the new word; fewer where drawing would outlast the training.
-
-    A negative embedding is shown by what it does: its own templates drawn with the class noun
-    and the word in the negative prompt.
-    """
-    from tireg.models.latents import restore_vae
-    from tireg.models.sampler import Draw, DrawSettings, draw
-
-    family, recipe = base.family, request.recipe
-    count = max(1, min(MAX_PREVIEWS, recipe.last_step * recipe.batch // family.steps))
-    word, negative = request.token, ""
-    if request.negative:
-        word, negative = request.class_noun, request.token
-    forms = concept.plan.templates
-    shown = [forms[i % len(forms)].replace("{token}", word) for i in range(count)]
-    settings = DrawSettings(
-        family.sampler, family.steps, family.guidance, recipe.resolution, recipe.resolution, count
-    )
-    draws = [Draw(prompt, seed, negative) for seed, prompt in enumerate(shown)]
-    listen(Event("drawing previews", 0, count))
-    restore_vae(base)
-    pictures = []
-    for index, picture in draw(base.pipe, draws, settings):
-        pictures.append((draws[index].prompt, png_bytes(picture)))
-        listen(Event("drawing previews", index + 1, count))
-    return pictures
-
-
-@dataclass
-class StripPainter:
-    """Draws the same prompts and seeds at chosen steps, and joins them to one picture."""
-
-    request: TrainRequest
-    templates: tuple[str, ...]
-    base: Base
-    folder: RunFolder
-
-    def __call__(self, step: int) -> None:
-        """Draw the pictures of ``step`` with the rows as they are, side by side."""
-        import numpy as np
-
-        from tireg.models.latents import drawing
-        from tireg.models.sampler import Draw, DrawSettings, draw
-
-        request, family = self.request, self.base.family
-        side = request.recipe.resolution
-        prompts = [t.replace("{token}", request.token) for t in self.templates]
-        draws = [Draw(prompts[i % len(prompts)], STRIP_SEED + i) for i in range(STRIP_PICTURES)]
-        settings = DrawSettings(
-            family.sampler, family.steps, family.guidance, side, side, STRIP_PICTURES
-        )
-        with drawing(self.base):
-            pictures = [picture for _, picture in draw(self.base.pipe, draws, settings)]
-        self.folder.keep_picture(step, png_bytes(np.concatenate(pictures, axis=1)))
-
-    def strip(self) -> bytes | None:
-        """All that was drawn as one PNG, a row of pictures per step; None where nothing was."""
-        import numpy as np
-        from PIL import Image
-
-        from tireg.report.sheet import SheetRow, contact_sheet
-
-        rows = []
-        for step, data in self.folder.pictures():
-            with Image.open(io.BytesIO(data)) as image:
-                joined = np.asarray(image.convert("RGB"))
-            pictures = np.split(joined, STRIP_PICTURES, axis=1)
-            rows.append(SheetRow(f"step {step}", (pictures,)))
-        if not rows:
-            return None
-        return png_bytes(contact_sheet(self.request.token, ["samples"], rows))

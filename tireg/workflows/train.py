@@ -12,7 +12,15 @@ from tireg.domain.families import Family
 from tireg.domain.fingerprints import BaseRef
 from tireg.domain.recipes import Recipe
 from tireg.domain.records import Variant
-from tireg.errors import ConceptError, NameInUseError, RefError, TrainingFailedError
+from tireg.errors import (
+    ConceptError,
+    ConfigError,
+    NameInUseError,
+    RecipeError,
+    RefError,
+    TrainingFailedError,
+)
+from tireg.store.adding import Item
 from tireg.store.home import check_writable
 from tireg.store.names import check_name
 from tireg.store.registry import Registry
@@ -81,6 +89,8 @@ def train(request: TrainRequest, *, home: Path, listen: Listener = silent) -> Ve
 
     family = _family_of(place)
     side = request.recipe.resolution or family.resolution
+    check_side(side)
+    check_fits(request, family)
     request = replace(
         request, recipe=request.recipe.model_copy(update={"resolution": side}).resolved()
     )
@@ -98,13 +108,38 @@ def train(request: TrainRequest, *, home: Path, listen: Listener = silent) -> Ve
     )
     from tireg.workflows.teaching import prepare_folder, teach
 
-    folder = prepare_folder(request, concept, ref, home)
+    folder = prepare_folder(request, concept, ref, place, home)
     done = folder.finished() if request.resume else None
-    if done:
+    version = _recorded(home, done, request) if done else None
+    if version is not None:
         listen(Notice("this run is complete: nothing is left to do"))
-        return _recorded(home, done)
+        return version
     learned = teach(request, concept, place, folder, home, listen)
     return _keep(request, concept, ref, place, learned, home, listen)
+
+
+def check_side(side: int) -> None:
+    """RecipeError for a side of training pictures that no VAE can halve three times."""
+    if side % 8 or side < 16:
+        raise RecipeError(
+            f"a resolution of {side} pixels is not a multiple of 8, or too small",
+            hint=f"--resolution {max(16, side // 8 * 8)}",
+        )
+
+
+def check_fits(request: TrainRequest, family: Family) -> None:
+    """ConfigError for wishes that contradict each other."""
+    if request.variants and (request.recipe.steps != "auto" or request.negative):
+        raise ConfigError(
+            "variants are chosen by a probe, which a run of fixed steps or of a negative word "
+            "does not have",
+            hint="leave out --variants, or train with --steps auto",
+        )
+    if request.negative and family.pipeline == "FluxPipeline":
+        raise ConfigError(
+            f"{family.title} reads no negative prompt, so a negative word does nothing there",
+            hint="a base of another family",
+        )
 
 
 def _family_of(place: Place) -> Family:
@@ -160,25 +195,39 @@ def _no_name() -> str:
 def _check_name(registry: Registry, request: TrainRequest) -> None:
     """NameInUseError, before any work, if the name belongs to another token or kind."""
     try:
-        record = registry.resolve(request.name).record
+        record = registry.resolve(request.name, trashed=True).record
     except RefError:
         return
     if (record.token, record.kind) != (request.token, request.kind):
         raise NameInUseError(
             f"the name '{request.name}' belongs to the {record.kind or 'embedding'} "
             f"with token {record.token}",
-            hint="use that token and kind to add a version, or another --name",
+            hint="use that token and kind to add a version, or another --name; one that is in "
+            "the trash keeps its name until tireg gc",
         )
 
 
-def _recorded(home: Path, shas: list[str]) -> Version:
-    """The version that a finished run was recorded as."""
+def _recorded(home: Path, shas: list[str], request: TrainRequest) -> Version | None:
+    """The version that a finished run was recorded as; None where it is not there.
+
+    TrainingFailedError for one that learned nothing, unless it is to be kept anyway.
+    """
     with Registry.open(home) as registry:
-        for match in registry.lookup(shas[-1]):
-            return registry.resolve(match.found.ref, trashed=True)
-    raise RefError(
-        "this run is complete, but what it recorded is gone", hint="run it again without --resume"
-    )
+        found = [match.found for match in registry.lookup(shas[-1])]
+        if not found:
+            return None
+        version = registry.resolve(found[0].ref, trashed=True)
+        training = version.record.training
+        if training is None or training.failed is None:
+            return version
+        if not request.keep_anyway:
+            raise TrainingFailedError(
+                f"this run is complete: '{found[0].ref}' learned nothing",
+                hint="--keep-anyway, or a run with another --init, --lr or more steps",
+            )
+        if found[0].trashed is not None:
+            registry.restore(found[0].ref)
+    return version
 
 
 def _keep(
@@ -194,17 +243,16 @@ def _keep(
     from tireg.workflows.trained import make_records
 
     outcome = learned.outcome
-    records = make_records(request, concept, ref, learned)
+    made = make_records(request, concept, ref, learned)
+    learned.folder.announce([one.record.sha256 for one in made])
     with Registry.open(home) as registry:
         remember_base(registry, ref, place)
-        versions = [
-            registry.add(made.record, made.objects, aliases=made.aliases, again=True).version
-            for made in records
-        ]
-        version = versions[-1]
+        # One group: a process that is killed leaves all of them or none.
+        items = [Item(o.record, o.objects, None, o.aliases, collision="new") for o in made]
+        version = registry.resolve(registry.add_many(items)[-1].found.ref)
         if not outcome.learned and not request.keep_anyway:
             registry.remove(f"{version.name}@{version.version}")
-    learned.folder.finish([v.record_sha for v in versions])
+    learned.folder.finish()
     if not outcome.learned:
         change = f"fell by {outcome.gain:.5f}" if outcome.gain > 0 else "did not fall"
         told = f"'{request.name}' learned nothing: the loss on the fixed samples {change}"

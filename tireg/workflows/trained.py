@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import tireg
@@ -54,7 +54,8 @@ def make_records(
     if request.variants and outcome.learned:
         others = {s: r for s, _, r in outcome.variants.values() if s != chosen[0]}
         for step, rows in sorted(others.items()):
-            made.append(_made(request, concept, ref, learned, step, rows))
+            bare = replace(learned, previews=[])
+            made.append(_made(request, concept, ref, bare, step, rows))
     return [*made, _made(request, concept, ref, learned, *chosen)]
 
 
