@@ -114,7 +114,8 @@ def train(as_json: bool, **options: Any) -> None:
     if as_json:
         out.json(describe_version(version))
         return
-    out.text(f"{version.name}@{version.version}: type {version.record.token} in prompts")
+    where = "the negative prompt" if version.record.negative else "prompts"
+    out.text(f"{version.name}@{version.version}: type {version.record.token} in {where}")
     out.hint(f"tireg eval {version.name}")
 
 

@@ -254,13 +254,16 @@ def _keep(
             registry.remove(f"{version.name}@{version.version}")
     learned.folder.finish()
     if not outcome.learned:
-        change = f"fell by {outcome.gain:.5f}" if outcome.gain > 0 else "did not fall"
-        told = f"'{request.name}' learned nothing: the loss on the fixed samples {change}"
+        change = f"fell by {outcome.gain:.5f}, not" if outcome.gain > 0 else "did not fall"
+        told = (
+            f"'{request.name}' learned nothing: the loss on the fixed samples {change} by more "
+            f"than two standard errors of {outcome.gain_error:.5f}"
+        )
         if request.keep_anyway:
             listen(Notice(told))
             return version
         raise TrainingFailedError(
-            f"{told}, which is within two standard errors ({outcome.gain_error:.5f} each)",
+            told,
             hint="more --steps, another --init, clearer pictures, or a --base that can draw such "
             f"things; '{version.name}@{version.version}' is in the trash, its log is "
             f"{learned.folder.log_path}",
