@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.concepts import TOKEN, prompts
 from tireg.domain.recipes import Recipe
 from tireg.domain.statistics import clustered_mean
 from tireg.models import bases
@@ -38,14 +39,12 @@ from tireg.models.sampler import Draw, DrawSettings, draw
 from tireg.shapes import base_path
 from tireg.shapes.concepts import CONCEPTS, Concept, concept
 from tireg.shapes.oracle import read
-from tireg.shapes.world import SHAPES
 from tireg.store.registry import Registry
 from tireg.workflows.making import png_bytes
 from tireg.workflows.progress import Event, Notice
 from tireg.workflows.train import TrainRequest, train
 from tireg.workflows.vectors import unpack_vectors
 
-TOKEN = "<concept>"
 STOCK = Recipe(
     method="classic", vectors=1, steps=3000, batch=4, learning_rate=2e-3, rate_unit="absolute",
     schedule="constant", weight_decay=1e-2, average_last=0.0, snr_gamma=0.0, timesteps="uniform",
@@ -102,16 +101,6 @@ def metered() -> Iterator[Meter]:
         yield meter
     finally:
         handle.remove()
-
-
-def prompts(taught: Concept, word: str, count: int) -> list[tuple[str, str]]:
-    """``count`` prompts and the background each asks for."""
-    grounds = taught.backgrounds()
-    asked = [grounds[i % len(grounds)] for i in range(count)]
-    if taught.kind == "object":
-        return [(f"a photo of a {word} on a {ground} background", ground) for ground in asked]
-    form = "a photo of a {} on a {} background in the style of {}"
-    return [(form.format(SHAPES[i % 6], ground, word), ground) for i, ground in enumerate(asked)]
 
 
 def measure(base: bases.Base, taught: Concept, word: str, count: int) -> dict[str, list[int]]:
