@@ -20,9 +20,9 @@ help:
 	@echo "make test    every check: format, lint, types, floors, generated files, tests"
 	@echo "make soak    the long forms of the tests"
 	@echo "make lint types floors fresh    single checks; make format mends what can be mended"
-	@echo "make docs    write docs/commands.md and schemas/ anew"
+	@echo "make docs    write docs/commands.md and schemas/ anew, and the site in build/site"
 	@echo "make shapes  build the built-in base anew (hours)"
-	@echo "make peers   install what tests compare with, where npm is"
+	@echo "make peers   install what tests compare with: npm packages, Chromium"
 	@echo "make venv wheel clean"
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -36,12 +36,19 @@ venv: .venv/.ready
 demo: $(READY)
 	@$(PY) -m tireg demo
 
-# An independent Hub client, for one test of the loopback Hub; without npm that test is skipped.
+# What tests compare with or look through: an independent Hub client and an accessibility checker
+# from npm, and Debian's Chromium. What cannot be had here, its tests skip with the reason.
 peers:
 	@if command -v npm >/dev/null 2>&1; then \
 	  npm install --silent --no-save --no-package-lock --no-fund --no-audit \
-	    --prefix tests/hubserver @huggingface/hub@2.17.5 || echo "npm could not install the Hub client"; \
-	else echo "npm is not here: the test with the npm client is skipped"; fi
+	    --prefix tests/hubserver @huggingface/hub@2.17.5 axe-core@4.14.1 \
+	    || echo "npm could not install its packages"; \
+	else echo "npm is not here: the tests with its packages are skipped"; fi
+	@if command -v chromium >/dev/null 2>&1; then :; \
+	elif command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ]; then \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1 \
+	    || echo "apt-get could not install chromium"; \
+	else echo "chromium is not here: the tests in a browser are skipped"; fi
 
 test: lint types floors fresh peers
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
@@ -68,6 +75,8 @@ fresh: $(READY)
 
 docs: $(READY)
 	$(PY) -m docs.generate
+	$(PY) -m mkdocs build --strict --quiet --site-dir build/site
+	@echo "open build/site/index.html"
 
 shapes: $(READY)
 	$(PY) -m tireg.shapes.builder
