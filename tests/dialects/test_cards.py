@@ -123,4 +123,4 @@ def test_other_text_is_not_mistaken(tmp_path: Path) -> None:
 
     path = tmp_path / "picture.png"
     path.write_bytes(png([(b"tEXt", b"parameters\0a cat, sd-ti-embedding")]))
-    assert read_file(path).refused == "It is a PNG picture with no embedding in it."
+    assert read_file(path).refused == "it is a PNG picture with no embedding in it"

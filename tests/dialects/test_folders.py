@@ -34,7 +34,7 @@ def test_identifier_wins_over_the_key_with_a_warning(tmp_path: Path) -> None:
     concept(tmp_path / "cat-toy", token="<placeholder>")
     (reading,) = read_path(tmp_path / "cat-toy")
     assert reading.embeddings[0].token == "<cat-toy>"
-    assert "Its key is '<placeholder>'" in reading.warnings[0]
+    assert "its key is '<placeholder>'" in reading.warnings[0]
 
 
 @pytest.mark.parametrize("tail", ["", "-steps-500"])
@@ -68,7 +68,7 @@ def test_pictures_and_previews_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".hidden.pt").write_bytes(b"")
     assert [reading.path.name for reading in read_path(tmp_path)] == ["cat.safetensors"]
     (asked,) = read_path(tmp_path / "photo.png")
-    assert asked.refused == "It is a PNG picture with no embedding in it."
+    assert asked.refused == "it is a PNG picture with no embedding in it"
 
 
 def test_a_bad_file_does_not_stop_the_rest(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_bare_tensor_needs_family_and_token(tmp_path: Path) -> None:
     for options in ({}, {"family": "sd1"}, {"token": "<cat>"}):
         assert "--family and --token" in str(read_file(path, **options).refused)
     wrong = read_file(path, family="sd2", token="<cat>")
-    assert wrong.refused == "Its vectors are 768 wide and sd2 has encoders of width 1024."
+    assert wrong.refused == "its vectors are 768 wide and sd2 has encoders of width 1024"
 
 
 def test_one_token_cannot_name_several_embeddings(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_metadata_that_contradict_the_vectors_are_not_believed(tmp_path: Path) -
     path.write_bytes(safetensors_file({"<cat>": rows(1, 1024)}, lie))
     reading = read(path)
     assert reading.embeddings[0].families == ("sd2",)
-    assert "Its metadata say sdxl" in " ".join(reading.warnings)
+    assert "its metadata say sdxl" in " ".join(reading.warnings)
 
 
 def test_forged_hash_is_told(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_modelspec_of_other_tools(tmp_path: Path) -> None:
 def test_a_file_under_another_extension_is_read_with_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "learned_embeds.safetensors"
     path.write_bytes(torch_file({"<cat>": as_torch(L1)}))
-    assert read(path).warnings == ("It is called .safetensors and is a torch file.",)
+    assert read(path).warnings == ("it is called .safetensors and is a torch file",)
 
 
 def test_json_shape(tmp_path: Path) -> None:

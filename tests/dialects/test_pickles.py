@@ -128,8 +128,8 @@ def test_nothing_of_torch_is_imported(tmp_path: Path) -> None:
 def test_hypernetwork_and_optimiser_state_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     path.write_bytes(torch_file({320: [{"linear.weight": as_torch(L2)}], "step": 1, "name": "x"}))
-    assert read_file(path).refused == "It is a hypernetwork."
+    assert read_file(path).refused == "it is a hypernetwork"
     path.write_bytes(torch_file({"optimizer_state_dict": {}, "hash": "1"}))
-    assert read_file(path).refused == "It is the state of an optimiser."
+    assert read_file(path).refused == "it is the state of an optimiser"
     path.write_bytes(torch_file({"state_dict": {"encoder.conv_in.weight": as_torch(L2)}}))
-    assert read_file(path).refused == "It is a VAE."
+    assert read_file(path).refused == "it is a VAE"

@@ -89,7 +89,7 @@ def test_pairs_are_what_the_tools_can_hold() -> None:
 def test_loss_is_told_and_asked_for(tmp_path: Path) -> None:
     item = embedding("flux1")
     assert losses("webui", item) == [
-        "The t5xxl vectors (3 of width 4096) are left out: webui files do not hold them."
+        "the t5xxl vectors (3 of width 4096) are left out: webui files do not hold them"
     ]
     with pytest.raises(InputError, match="--lossy"):
         write("webui", tmp_path / "a.safetensors", item)

@@ -28,7 +28,8 @@ def test_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert reading.refused is not None
     assert reading.embeddings == ()
     assert hidden_character(reading.refused) is None
-    assert reading.refused.endswith(".")
+    assert not reading.refused.endswith(".")
+    assert reading.refused[0].islower() and ". " not in reading.refused
     assert 10 < len(reading.refused) < 400
     assert not (tmp_path / CANARY).exists()
     with pytest.raises(FileRefusedError, match="was refused"):
@@ -60,7 +61,7 @@ def test_special_files_are_refused_without_waiting(tmp_path: Path) -> None:
     assert "folder" in str(read_file(tmp_path).refused)
     assert "no such file" in str(read_file(tmp_path / "gone.pt").refused)
     assert read_file("\0").refused is not None
-    assert [str(r.refused) for r in read_path(tmp_path)] == ["It is a named pipe, not a file."]
+    assert [str(r.refused) for r in read_path(tmp_path)] == ["it is a named pipe, not a file"]
 
 
 def test_links_are_not_followed_in_folders(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_lines_fit_the_width(width: int, braille: bool) -> None:
     text = "\n".join(lines)
     for title in (
         "loss of the",
-        "fall of the fixed",
+        "fall of the loss",
         "row norm",
         "cosine",
         "likeness",
@@ -70,7 +70,7 @@ def test_the_chosen_step_and_the_reason_are_marked() -> None:
     text = "\n".join(curve_lines(probed(), width=80))
     assert "stopped: the balance of likeness and obedience fell after step 80" in text
     assert "chosen: step 80, the balanced rows" in text
-    assert "the fixed loss fell by 0.04 ± 0.003" in text
+    assert "the loss on all fixed samples fell by 0.04 ± 0.003" in text
     for line in curve_lines(probed(), width=40):
         if "└" in line:
             assert line.count("┴") == 1
@@ -134,7 +134,7 @@ def test_what_is_not_finite_is_left_out() -> None:
 
 def test_a_failed_run_says_so() -> None:
     run = training(point(0), point(4), gain=-0.002, gain_error=0.001, failed="it did not fall")
-    assert "the fixed loss rose by 0.002 ± 0.001" in facts(run)
+    assert "the loss on all fixed samples rose by 0.002 ± 0.001" in facts(run)
     assert "failed: it did not fall" in facts(run)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from tireg.cli.console import out
@@ -30,7 +32,9 @@ def list_(everything: bool, trash: bool, as_json: bool) -> None:
     if as_json:
         out.json(page["rows"])
     else:
-        shown = [{**row, "scores": _headline(row["scores"])} for row in page["rows"]]
+        shown = [
+            {**row, "kind": _kind(row), "scores": _headline(row["scores"])} for row in page["rows"]
+        ]
         columns = ["name", "version", "token", "kind", "vectors", "base", "scores", "created"]
         out.table(shown, columns, empty="the registry is empty")
     if len(page["rows"]) < page["total"]:
@@ -52,6 +56,11 @@ def print_trash(as_json: bool) -> None:
     out.table(rows, ["name", "version", "trashed"], empty="the trash is empty")
     if rows:
         out.hint("tireg restore NAME, or tireg gc to remove them for good")
+
+
+def _kind(row: dict[str, Any]) -> str:
+    kind = row["kind"] or "-"
+    return f"{kind}, negative" if row["negative"] else kind
 
 
 def _headline(scores: dict[str, float | None]) -> str:

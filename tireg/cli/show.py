@@ -121,7 +121,6 @@ def _has_braille() -> bool:
 def _summary(data: dict[str, Any]) -> dict[str, Any]:
     """The lines of the head: only what is known."""
     base = data["base_details"] or {}
-    recipe = data["recipe"] or {}
     training = data["training"] or {}
     tensors = [
         f"{t['encoder']} {t['vectors']} x {t['width']} {t['dtype']}" for t in data["tensors"]
@@ -129,7 +128,7 @@ def _summary(data: dict[str, Any]) -> dict[str, Any]:
     curve = training.get("curve") or []
     lines = {
         "embedding": f"{data['name']}@{data['version']}",
-        "token": data["token"],
+        "token": data["token"] + (" (for the negative prompt)" if data["negative"] else ""),
         "kind": data["kind"],
         "class noun": data["class_noun"],
         "vectors": ", ".join(tensors),
@@ -137,7 +136,7 @@ def _summary(data: dict[str, Any]) -> dict[str, Any]:
         "family": base.get("family"),
         "license": data["license"],
         "learned from": _pictures(data["concept"]),
-        "recipe": ", ".join(f"{k} {v}" for k, v in recipe.items() if k != "format_version"),
+        "recipe": _recipe(data["recipe"]),
         "training": _training(training),
         "fixed loss": _ends(curve),
         "tags": ", ".join(data["tags"]),
@@ -147,6 +146,18 @@ def _summary(data: dict[str, Any]) -> dict[str, Any]:
         "record": data["record_sha256"],
     }
     return {name: value for name, value in lines.items() if value}
+
+
+def _recipe(found: dict[str, Any] | None) -> str:
+    """The method and the knobs that are not at their defaults; --json has them all."""
+    from tireg.domain.recipes import Recipe
+
+    if not found:
+        return ""
+    usual = {name: field.default for name, field in Recipe.model_fields.items()}
+    other = [f"{k} {v}" for k, v in found.items() if k not in usual or usual[k] != v]
+    other = [one for one in other if not one.startswith("method ")]
+    return f"{found.get('method', 'classic')}; " + (", ".join(other) or "all at the defaults")
 
 
 def _pictures(concept: dict[str, Any] | None) -> str:

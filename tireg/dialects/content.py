@@ -121,24 +121,24 @@ def to_tensor(raw: RawTensor, what: str) -> Tensor:
     ``what`` names the tensor in messages. Raises FileRefusedError.
     """
     if raw.dtype not in FLOATS:
-        raise FileRefusedError(f"{what} holds {raw.dtype} values, which no embedding has.")
+        raise FileRefusedError(f"{what} holds {raw.dtype} values, which no embedding has")
     if len(raw.shape) not in (1, 2) or 0 in raw.shape:
         raise FileRefusedError(
-            f"{what} has the shape {list(raw.shape)}; an embedding is [vectors, width]."
+            f"{what} has the shape {list(raw.shape)}; an embedding is [vectors, width]"
         )
     shape = (1, raw.shape[0]) if len(raw.shape) == 1 else (raw.shape[0], raw.shape[1])
     if shape[0] > limits.VECTORS:
         raise FileRefusedError(
-            f"{what} has {shape[0]} rows: that is a whole token table, not an embedding."
+            f"{what} has {shape[0]} rows: that is a whole token table, not an embedding"
         )
     if shape[1] not in limits.WIDTHS:
-        raise FileRefusedError(f"{what} has vectors of width {shape[1]}, which no encoder has.")
+        raise FileRefusedError(f"{what} has vectors of width {shape[1]}, which no encoder has")
     dtype: DType = next(tag for tag in get_args(DType) if tag == raw.dtype)
     if shape[0] * shape[1] * ITEM_BYTES[dtype] > limits.TENSOR_BYTES:
-        raise FileRefusedError(f"{what} of shape {list(shape)} is too large for an embedding.")
+        raise FileRefusedError(f"{what} of shape {list(shape)} is too large for an embedding")
     tensor = Tensor(dtype, shape, raw.read())
     if not tensor.all_finite():
-        raise FileRefusedError(f"{what} holds NaN or infinite numbers.")
+        raise FileRefusedError(f"{what} holds NaN or infinite numbers")
     return tensor
 
 
@@ -192,13 +192,13 @@ def check_token(token: str, where: str) -> str:
     if hidden is not None:
         raise FileRefusedError(
             f"{where} is {quoted(token)}: it hides the character "
-            f"{_visible(hidden)}, which can fool a terminal or a reader."
+            f"{_visible(hidden)}, which can fool a terminal or a reader"
         )
     if not token.strip():
-        raise FileRefusedError(f"{where} is empty.")
+        raise FileRefusedError(f"{where} is empty")
     if len(token) > limits.TOKEN_CHARACTERS:
         raise FileRefusedError(
-            f"{where} is {len(token)} characters long; at most {limits.TOKEN_CHARACTERS} are read."
+            f"{where} is {len(token)} characters long; at most {limits.TOKEN_CHARACTERS} are read"
         )
     return token
 

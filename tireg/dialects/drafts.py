@@ -99,8 +99,8 @@ def told_token(hints: Hints, fallback: str, warnings: list[str]) -> str:
     if phrase and not re.search(r"[\s,]", phrase):
         if phrase != fallback:
             warnings.append(
-                f"Its metadata say the trigger is {quoted(phrase)}, its file name says "
-                f"{quoted(fallback)}."
+                f"its metadata say the trigger is {quoted(phrase)}, its file name says "
+                f"{quoted(fallback)}"
             )
         return phrase
     return fallback
@@ -122,10 +122,10 @@ def finish(found: Found, hints: Hints) -> tuple[list[ReadEmbedding], list[str]]:
     ``token`` of the user's that does not fit.
     """
     if len(found.drafts) > limits.EMBEDDINGS:
-        raise FileRefusedError(f"It holds {len(found.drafts)} embeddings, which is too many.")
+        raise FileRefusedError(f"it holds {len(found.drafts)} embeddings, which is too many")
     if hints.token is not None and len({draft.token for draft in found.drafts}) > 1:
         raise FileRefusedError(
-            f"It holds {len(found.drafts)} embeddings; one token cannot name them all."
+            f"it holds {len(found.drafts)} embeddings; one token cannot name them all"
         )
     warnings = list(found.warnings)
     embeddings = []
@@ -134,26 +134,26 @@ def finish(found: Found, hints: Hints) -> tuple[list[ReadEmbedding], list[str]]:
         embedding = _finish_one(draft, hints, warnings)
         total += sum(len(tensor.data) for tensor in embedding.tensors.values())
         if total > limits.TOTAL_TENSOR_BYTES:
-            raise FileRefusedError("Its vectors are too large for embeddings.")
+            raise FileRefusedError("its vectors are too large for embeddings")
         embeddings.append(embedding)
     return embeddings, list(dict.fromkeys(warnings))
 
 
 def _finish_one(draft: Draft, hints: Hints, warnings: list[str]) -> ReadEmbedding:
-    token = check_token(hints.token or draft.token, "Its token")
+    token = check_token(hints.token or draft.token, "its token")
     tensors: dict[str, Tensor] = {}
     for name, raw in draft.parts:
-        tensor = to_tensor(raw, f"Its tensor {quoted(name)}")
+        tensor = to_tensor(raw, f"its tensor {quoted(name)}")
         key = _key(name, tensor.width, draft, hints, warnings)
         if key in tensors:
-            raise FileRefusedError(f"It holds two tensors for the encoder {key}.")
+            raise FileRefusedError(f"it holds two tensors for the encoder {key}")
         tensors[key] = tensor
     tensors = dict(sorted(tensors.items(), key=lambda item: _rank(item[0])))
     _warn_odd_counts(tensors, warnings)
     return ReadEmbedding(
         token=token,
-        trigger=check_token(draft.trigger, "Its trigger"),
-        name=check_token(draft.name, "Its name"),
+        trigger=check_token(draft.trigger, "its trigger"),
+        name=check_token(draft.name, "its name"),
         tensors=tensors,
         families=tuple(_families(draft, tensors, hints, warnings)),
         kind=_kind(hints),
@@ -186,7 +186,7 @@ def _key(name: str, width: int, draft: Draft, hints: Hints, warnings: list[str])
     if written is not None:
         wanted = ENCODER_WIDTHS.get(encoder_of(written), width)
         if width != wanted and hints.family is None:
-            warnings.append(f"Its {written} vectors are {width} wide; that encoder has {wanted}.")
+            warnings.append(f"its {written} vectors are {width} wide; that encoder has {wanted}")
         return written + tail
     return _key_of_width(width, draft, hints, warnings) + tail
 
@@ -199,19 +199,19 @@ def _key_of_width(width: int, draft: Draft, hints: Hints, warnings: list[str]) -
     if hints.family is not None:
         widths = ", ".join(str(encoder.width) for encoder in hints.family.encoders)
         raise FileRefusedError(
-            f"Its vectors are {width} wide and {hints.family.id} has encoders of width {widths}."
+            f"its vectors are {width} wide and {hints.family.id} has encoders of width {widths}"
         )
     keys = keys_of_width(width)
     if not keys:
-        warnings.append(f"No known text encoder has vectors of width {width}.")
+        warnings.append(f"no known text encoder has vectors of width {width}")
         return UNKNOWN
     if draft.bert and "bert" in keys:
         return "bert"
     if len(keys) > 1 and len(draft.parts) == 1:
         others = " or ".join(keys[1:])
         warnings.append(
-            f"Vectors of width {width} may be for {keys[0]} or {others}: read as {keys[0]}, "
-            "the file does not say."
+            f"vectors of width {width} may be for {keys[0]} or {others}: read as {keys[0]}, "
+            "the file does not say"
         )
     return keys[0]
 
@@ -231,7 +231,7 @@ def _families(
     if hints.family is not None:
         if not catalogue.widths_fit(hints.family, widths):
             raise FileRefusedError(
-                f"Its encoders {_pairs(widths)} are not those of {hints.family.id}."
+                f"its encoders {_pairs(widths)} are not those of {hints.family.id}"
             )
         return [hints.family.id]
     told = hints.told_family
@@ -241,11 +241,11 @@ def _families(
     if told is not None and (catalogue.widths_fit(told, widths) or (own and encoders <= told.keys)):
         missing = sorted(told.keys - encoders)
         if missing:
-            warnings.append(f"It has no vectors for {', '.join(missing)} of {told.id}.")
+            warnings.append(f"it has no vectors for {', '.join(missing)} of {told.id}")
         return [told.id]
     if told is not None:
         warnings.append(
-            f"Its metadata say {told.id}, but its encoders {_pairs(widths)} are not that family's."
+            f"its metadata say {told.id}, but its encoders {_pairs(widths)} are not that family's"
         )
     if UNKNOWN in tensors:
         return []
@@ -260,6 +260,6 @@ def _pairs(widths: Mapping[str, int]) -> str:
 def _warn_odd_counts(tensors: Mapping[str, Tensor], warnings: list[str]) -> None:
     counts = {tensor.vectors for tensor in tensors.values()}
     if len(counts) > 1:
-        warnings.append("Its encoders have different numbers of vectors.")
+        warnings.append("its encoders have different numbers of vectors")
     if counts & {77}:
-        warnings.append("It has 77 vectors, as many as a whole cached prompt has states.")
+        warnings.append("it has 77 vectors, as many as a whole cached prompt has states")

@@ -34,11 +34,11 @@ class Source:
     def read(self, offset: int, size: int) -> bytes:
         """Exactly ``size`` bytes from ``offset``. Raises FileRefusedError where they end."""
         if offset < 0 or size < 0 or offset + size > self.size:
-            raise FileRefusedError("It is cut short: data is missing at its end.")
+            raise FileRefusedError("it is cut short: data is missing at its end")
         self.handle.seek(offset)
         data = self.handle.read(size)
         if len(data) != size:
-            raise FileRefusedError("It changed while it was read.")
+            raise FileRefusedError("it changed while it was read")
         return data
 
     def sha256(self) -> str:
@@ -72,19 +72,19 @@ def open_source(path: Path, *, follow_links: bool = True) -> Source:
         mode = path.stat(follow_symlinks=follow_links).st_mode
         if stat.S_ISLNK(mode):
             raise FileRefusedError(
-                "It is a symbolic link; links are not followed when a folder is read."
+                "it is a symbolic link; links are not followed when a folder is read"
             )
         refuse_special(mode)
         if not follow_links:
             flags |= getattr(os, "O_NOFOLLOW", 0)
         descriptor = os.open(path, flags)
     except FileNotFoundError as error:
-        raise FileRefusedError("There is no such file.") from error
+        raise FileRefusedError("there is no such file") from error
     except PermissionError as error:
-        raise FileRefusedError("It may not be read by this user.") from error
+        raise FileRefusedError("it may not be read by this user") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise FileRefusedError(f"It cannot be opened: {reason}.") from error
+        raise FileRefusedError(f"it cannot be opened: {reason}") from error
     handle = os.fdopen(descriptor, "rb")
     try:
         status = os.fstat(descriptor)
@@ -93,10 +93,10 @@ def open_source(path: Path, *, follow_links: bool = True) -> Source:
             return Source(handle, status.st_size)
         data = handle.read(limits.WHOLE_FILE + 1)
         if len(data) > limits.WHOLE_FILE:
-            raise FileRefusedError("It grew while it was read.")
+            raise FileRefusedError("it grew while it was read")
     except OSError as error:
         handle.close()
-        raise FileRefusedError(f"It cannot be read: {error.strerror}.") from error
+        raise FileRefusedError(f"it cannot be read: {error.strerror}") from error
     except FileRefusedError:
         handle.close()
         raise
@@ -107,14 +107,14 @@ def open_source(path: Path, *, follow_links: bool = True) -> Source:
 def refuse_special(mode: int) -> None:
     """Raise FileRefusedError unless ``mode`` is that of a regular file."""
     kinds = (
-        (stat.S_ISDIR, "It is a folder, not a file."),
-        (stat.S_ISFIFO, "It is a named pipe, not a file."),
-        (stat.S_ISCHR, "It is a device, not a file."),
-        (stat.S_ISBLK, "It is a device, not a file."),
-        (stat.S_ISSOCK, "It is a socket, not a file."),
+        (stat.S_ISDIR, "it is a folder, not a file"),
+        (stat.S_ISFIFO, "it is a named pipe, not a file"),
+        (stat.S_ISCHR, "it is a device, not a file"),
+        (stat.S_ISBLK, "it is a device, not a file"),
+        (stat.S_ISSOCK, "it is a socket, not a file"),
     )
     for test, sentence in kinds:
         if test(mode):
             raise FileRefusedError(sentence)
     if not stat.S_ISREG(mode):
-        raise FileRefusedError("It is not a regular file.")
+        raise FileRefusedError("it is not a regular file")

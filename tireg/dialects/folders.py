@@ -17,7 +17,7 @@ from tireg.errors import FileRefusedError, InputError
 
 SUFFIXES = frozenset({".pt", ".pth", ".bin", ".pti", ".safetensors", ".sft", ".ckpt", ".png"})
 HALF = re.compile(r"(?P<head>.+)_(?P<number>[2-4])(?P<tail>-steps?-\d+)?")
-NO_CARD = "It is a PNG picture with no embedding in it."
+NO_CARD = "it is a PNG picture with no embedding in it"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def groups(paths: Iterable[Path | str], *, recursive: bool = False) -> list[Grou
         else:
             found.append((path, False))
         if len(found) > limits.FOLDER_FILES:
-            raise InputError(f"{path} holds more than {limits.FOLDER_FILES} files.")
+            raise InputError(f"{path} holds more than {limits.FOLDER_FILES} files")
     files = [path for path, _ in found]
     known = set(files)
     second: dict[Path, list[Path]] = {}
@@ -85,7 +85,7 @@ def _files_of(folder: Path, recursive: bool) -> Iterator[Path]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        raise InputError(f"The folder {folder} cannot be read: {error.strerror}.") from error
+        raise InputError(f"the folder {folder} cannot be read: {error.strerror}") from error
     concept = any(entry.name == "token_identifier.txt" for entry in entries)
     for entry in entries:
         if entry.name.startswith("."):
@@ -148,7 +148,7 @@ def _join(readings: list[FileReading], family: str | None) -> FileReading | None
         warning
         for reading in readings
         for warning in reading.warnings
-        if not warning.startswith(("Vectors of width", "It has no vectors for"))
+        if not warning.startswith(("vectors of width", "it has no vectors for"))
     ]
     return replace(
         first,
@@ -169,6 +169,6 @@ def _merge(parts: list[ReadEmbedding], family: str | None) -> ReadEmbedding | No
     if family is not None:
         wanted = row_called(family).id
         if wanted not in fitting:
-            raise FileRefusedError(f"Its encoders are not those of {wanted}.")
+            raise FileRefusedError(f"its encoders are not those of {wanted}")
         families = [wanted]
     return replace(first, tensors=tensors, families=tuple(families))

@@ -25,9 +25,9 @@ def find(tree: Tree, hints: Hints) -> Found:
     if isinstance(tree, (list, tuple)):
         return _list(tree, hints)
     if not isinstance(tree, dict):
-        raise FileRefusedError(f"It holds {article(tree)}, not tensors.")
+        raise FileRefusedError(f"it holds {article(tree)}, not tensors")
     if not tree:
-        raise FileRefusedError("It is a valid file with nothing in it.")
+        raise FileRefusedError("it is a valid file with nothing in it")
     for reader in (_string_to_param, bundle, _plain_params, _encoders, _pti, _xl_inversion):
         found = reader(tree, hints)
         if found is not None:
@@ -37,18 +37,18 @@ def find(tree: Tree, hints: Hints) -> Found:
         return marked
     thing = lookalikes.describe(tree)
     if thing is not None:
-        raise FileRefusedError(f"It is {thing}.")
+        raise FileRefusedError(f"it is {thing}")
     return token_table(tree, hints)
 
 
 def _bare(raw: RawTensor, hints: Hints) -> Found:
     shape = list(raw.shape)
     if not raw.looks_like_vectors:
-        raise FileRefusedError(f"It is one bare {raw.dtype} tensor of shape {shape}, not a word.")
+        raise FileRefusedError(f"it is one bare {raw.dtype} tensor of shape {shape}, not a word")
     if hints.family is None or hints.token is None:
         raise FileRefusedError(
-            f"It is one bare tensor of shape {shape} with no name: it may be a word, or a vector "
-            "of a picture (an aesthetic embedding). Say --family and --token to read it as a word."
+            f"it is one bare tensor of shape {shape} with no name: it may be a word, or a vector "
+            "of a picture (an aesthetic embedding); say --family and --token to read it as a word"
         )
     draft = Draft(hints.token, hints.token, readable_name(hints.token, hints), [("tensor", raw)])
     return Found("bare", [draft])
@@ -56,9 +56,9 @@ def _bare(raw: RawTensor, hints: Hints) -> Found:
 
 def _list(tree: list[Any] | tuple[Any, ...], hints: Hints) -> Found:
     if tree and all(isinstance(item, RawTensor) for item in tree):
-        raise FileRefusedError("It is a list of nameless tensors, as early LoRA files are.")
+        raise FileRefusedError("it is a list of nameless tensors, as early LoRA files are")
     if not tree or not all(isinstance(item, dict) for item in tree):
-        raise FileRefusedError("It holds a list, and not one of embeddings.")
+        raise FileRefusedError("it holds a list, and not one of embeddings")
     found = Found("list", [])
     for number, item in enumerate(tree):
         inner = find(item, hints)
@@ -70,8 +70,8 @@ def _list(tree: list[Any] | tuple[Any, ...], hints: Hints) -> Found:
             )
     if len(found.drafts) > len({draft.token for draft in found.drafts}):
         found.warnings.append(
-            f"It is a list of {len(tree)} embeddings with the same token, perhaps the steps of "
-            "one training."
+            f"it is a list of {len(tree)} embeddings with the same token, perhaps the steps of "
+            "one training"
         )
     return found
 
@@ -83,7 +83,7 @@ def _string_to_param(tree: dict[Any, Any], hints: Hints) -> Found | None:
         return None
     tensors = {k: v for k, v in params.items() if isinstance(k, str) and isinstance(v, RawTensor)}
     if not tensors:
-        raise FileRefusedError("It has the layout of an embedding and holds no vectors.")
+        raise FileRefusedError("it has the layout of an embedding and holds no vectors")
     name = tree.get("name")
     named = isinstance(name, str) and name.strip() != ""
     found = Found("webui" if "name" in tree else "original", [])
@@ -97,7 +97,7 @@ def _string_to_param(tree: dict[Any, Any], hints: Hints) -> Found | None:
             token = key
         token = hints.told.get("tireg.token", token) if len(tensors) == 1 else token
         if key != "*" and named and key != token:
-            found.warnings.append(f"Its name is {quoted(name)} and its placeholder {quoted(key)}.")
+            found.warnings.append(f"its name is {quoted(name)} and its placeholder {quoted(key)}")
         found.drafts.append(
             Draft(
                 token=token,
@@ -110,8 +110,8 @@ def _string_to_param(tree: dict[Any, Any], hints: Hints) -> Found | None:
         )
     if named and hints.stem != name and not hints.card and "tireg.token" not in hints.told:
         found.warnings.append(
-            f"Its own name is {quoted(name)}; A1111 and Forge users type the file name, "
-            f"{quoted(hints.stem)}."
+            f"its own name is {quoted(name)}; A1111 and Forge users type the file name, "
+            f"{quoted(hints.stem)}"
         )
     return found
 
@@ -125,7 +125,7 @@ def _plain_params(tree: dict[Any, Any], hints: Hints) -> Found | None:
         token = told_token(hints, hints.stem, found.warnings)
         found.drafts = [Draft(token, hints.stem, readable_name(token, hints), parts)]
         if len(tree) > len(parts):
-            found.warnings.append(f"{len(tree) - len(parts)} further entries are left out.")
+            found.warnings.append(f"{len(tree) - len(parts)} further entries are left out")
         return found
     return None
 
@@ -158,7 +158,7 @@ def _encoders(tree: dict[Any, Any], hints: Hints) -> Found | None:
     outputs = [key for key in keys.values() if key is not None and is_output_key(key)]
     if outputs:
         found.warnings.append(
-            f"It holds output vectors ({', '.join(outputs)}), which only OneTrainer uses."
+            f"it holds output vectors ({', '.join(outputs)}), which only OneTrainer uses"
         )
     return found
 
@@ -176,7 +176,7 @@ def _pti(tree: dict[Any, Any], hints: Hints) -> Found | None:
         return None
     raws = [tree[name] for name in names]
     if not all(isinstance(raw, RawTensor) and raw.looks_like_vectors for raw in raws):
-        raise FileRefusedError("Its text_encoders entries are not vectors.")
+        raise FileRefusedError("its text_encoders entries are not vectors")
     words = {word: SPECIAL_TOKEN.findall(value) for word, value in hints.params.items()}
     rows = {raw.shape[0] if len(raw.shape) == 2 else 1 for raw in raws}
     found = Found("pti", [])
@@ -188,7 +188,7 @@ def _pti(tree: dict[Any, Any], hints: Hints) -> Found | None:
             start += len(parts)
         return found
     if words:
-        found.warnings.append("Its special_params.json names another number of vectors.")
+        found.warnings.append("its special_params.json names another number of vectors")
     token = told_token(hints, hints.stem, found.warnings)
     parts = list(zip(names, raws, strict=True))
     found.drafts = [Draft(token, token, readable_name(token, hints), parts)]

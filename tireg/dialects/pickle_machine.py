@@ -51,23 +51,23 @@ class PickleMachine:
         while True:
             self.opcodes += 1
             if self.opcodes > limits.PICKLE_OPCODES:
-                raise FileRefusedError("Its pickle has too many steps for an embedding.")
+                raise FileRefusedError("its pickle has too many steps for an embedding")
             if len(self.stack) > limits.PICKLE_STACK:
-                raise FileRefusedError("Its pickle piles up too many values for an embedding.")
+                raise FileRefusedError("its pickle piles up too many values for an embedding")
             code = self.take(1)[0]
             if code == ord("."):
                 value = self.pop()
                 if self.stack:
-                    raise FileRefusedError("Its pickle is malformed: values are left over.")
+                    raise FileRefusedError("its pickle is malformed: values are left over")
                 return unwrap(value)
             step = STEPS.get(code)
             if step is None:
                 what = FORBIDDEN.get(code)
                 if what is not None:
                     raise FileRefusedError(
-                        f"Its pickle uses {what}: no embedding needs that, it may be an attack."
+                        f"its pickle uses {what}: no embedding needs that, it may be an attack"
                     )
-                raise FileRefusedError(f"Its pickle has the unknown opcode 0x{code:02x}.")
+                raise FileRefusedError(f"its pickle has the unknown opcode 0x{code:02x}")
             step(self)
 
     # Bytes of the pickle.
@@ -76,7 +76,7 @@ class PickleMachine:
         """The next ``count`` bytes."""
         end = self.position + count
         if count < 0 or end > len(self.data):
-            raise FileRefusedError("Its pickle is cut short or was edited by hand.")
+            raise FileRefusedError("its pickle is cut short or was edited by hand")
         part = self.data[self.position : end]
         self.position = end
         return part
@@ -85,7 +85,7 @@ class PickleMachine:
         """The bytes up to the next line break, without it."""
         end = self.data.find(b"\n", self.position, self.position + 4096)
         if end < 0:
-            raise FileRefusedError("Its pickle is malformed: a line has no end.")
+            raise FileRefusedError("its pickle is malformed: a line has no end")
         part = self.data[self.position : end]
         self.position = end + 1
         return part
@@ -99,7 +99,7 @@ class PickleMachine:
         length = self.number(form)
         if not 0 <= length <= limits.PICKLE_TEXT:
             raise FileRefusedError(
-                f"Its pickle holds a string of {length} bytes, which is too long."
+                f"its pickle holds a string of {length} bytes, which is too long"
             )
         return self.take(length)
 
@@ -112,13 +112,13 @@ class PickleMachine:
     def pop(self) -> Any:
         """Take the top value; a MARK is none."""
         if not self.stack or self.stack[-1] is MARK:
-            raise FileRefusedError("Its pickle is malformed: a value is missing.")
+            raise FileRefusedError("its pickle is malformed: a value is missing")
         return self.stack.pop()
 
     def top(self) -> Any:
         """Look at the top value."""
         if not self.stack or self.stack[-1] is MARK:
-            raise FileRefusedError("Its pickle is malformed: a value is missing.")
+            raise FileRefusedError("its pickle is malformed: a value is missing")
         return self.stack[-1]
 
     def pop_to_mark(self) -> list[Any]:
@@ -128,20 +128,20 @@ class PickleMachine:
                 values = self.stack[index + 1 :]
                 del self.stack[index:]
                 return values
-        raise FileRefusedError("Its pickle is malformed: a mark is missing.")
+        raise FileRefusedError("its pickle is malformed: a mark is missing")
 
     # Memo.
 
     def remember(self, index: int) -> None:
         """Store the top value under ``index``."""
         if len(self.memo) >= limits.PICKLE_MEMO:
-            raise FileRefusedError("Its pickle remembers too many values for an embedding.")
+            raise FileRefusedError("its pickle remembers too many values for an embedding")
         self.memo[index] = self.top()
 
     def recall(self, index: int) -> None:
         """Push the value stored under ``index``."""
         if index not in self.memo:
-            raise FileRefusedError("Its pickle is malformed: it recalls a value it never stored.")
+            raise FileRefusedError("its pickle is malformed: it recalls a value it never stored")
         self.push(self.memo[index])
 
     # Containers.
@@ -150,7 +150,7 @@ class PickleMachine:
         """Put key, value, key, value … into the dict on top."""
         target = self.top()
         if not isinstance(target, dict) or len(pairs) % 2:
-            raise FileRefusedError("Its pickle is malformed: items for something not a dict.")
+            raise FileRefusedError("its pickle is malformed: items for something not a dict")
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
             target[checked_key(key)] = value
 
@@ -158,14 +158,14 @@ class PickleMachine:
         """Append to the list on top."""
         target = self.top()
         if not isinstance(target, list):
-            raise FileRefusedError("Its pickle is malformed: items for something not a list.")
+            raise FileRefusedError("its pickle is malformed: items for something not a list")
         target.extend(values)
 
     def add_all(self, values: list[Any]) -> None:
         """Add to the set on top."""
         target = self.top()
         if not isinstance(target, set):
-            raise FileRefusedError("Its pickle is malformed: items for something not a set.")
+            raise FileRefusedError("its pickle is malformed: items for something not a set")
         target.update(checked_key(value) for value in values)
 
     # Names.
@@ -175,8 +175,8 @@ class PickleMachine:
         full = f"{module}.{name}"
         if full not in NAMES:
             raise FileRefusedError(
-                f"Its pickle asks for {printable(full)}, which no embedding needs: it may be an "
-                "attack, or a file of another kind."
+                f"its pickle asks for {printable(full)}, which no embedding needs: it may be an "
+                "attack, or a file of another kind"
             )
         self.push(Global(full))
 
@@ -186,7 +186,7 @@ class PickleMachine:
         # A memoised list or string can be copied by every few bytes of a pickle.
         self.work += cost(arguments)
         if self.work > limits.PICKLE_WORK:
-            raise FileRefusedError("Its pickle copies too much data for an embedding.")
+            raise FileRefusedError("its pickle copies too much data for an embedding")
         self.push(_guarded(lambda: apply(target, arguments)))
 
     def build(self) -> None:
@@ -198,7 +198,7 @@ class PickleMachine:
         """Replace a storage's persistent id by the storage."""
         identity = self.pop()
         if not isinstance(identity, tuple):
-            raise FileRefusedError("Its pickle names a storage in a way that torch never does.")
+            raise FileRefusedError("its pickle names a storage in a way that torch never does")
         self.push(self.resolve(identity))
 
 
@@ -206,4 +206,4 @@ def _guarded(make: Callable[[], Any]) -> Any:
     try:
         return make()
     except BuildError as error:
-        raise FileRefusedError(f"Its pickle {error}.") from error
+        raise FileRefusedError(f"its pickle {error}") from error

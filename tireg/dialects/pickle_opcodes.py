@@ -42,7 +42,7 @@ def checked_key(key: Any) -> Any:
     if isinstance(key, int) and -(2**31) <= key < 2**32:
         return key
     raise FileRefusedError(
-        f"Its pickle has a key of type {type(key).__name__}, as no embedding has."
+        f"its pickle has a key of type {type(key).__name__}, as no embedding has"
     )
 
 
@@ -50,7 +50,7 @@ def _text(raw: bytes) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise FileRefusedError("Its pickle holds text that is not UTF-8.") from error
+        raise FileRefusedError("its pickle holds text that is not UTF-8") from error
 
 
 def _old_text(raw: bytes) -> str:
@@ -63,7 +63,7 @@ def _old_text(raw: bytes) -> str:
 
 def _long(raw: bytes) -> int:
     if len(raw) > 16:
-        raise FileRefusedError("Its pickle holds a number that is too long.")
+        raise FileRefusedError("its pickle holds a number that is too long")
     return int.from_bytes(raw, "little", signed=True)
 
 
@@ -76,37 +76,37 @@ def _line_int(machine: PickleMachine) -> Any:
             raise ValueError
         return int(raw)
     except ValueError as error:
-        raise FileRefusedError("Its pickle is malformed: a number is not one.") from error
+        raise FileRefusedError("its pickle is malformed: a number is not one") from error
 
 
 def _line_float(machine: PickleMachine) -> float:
     try:
         return float(machine.line())
     except ValueError as error:
-        raise FileRefusedError("Its pickle is malformed: a number is not one.") from error
+        raise FileRefusedError("its pickle is malformed: a number is not one") from error
 
 
 def _line_string(machine: PickleMachine) -> str:
     raw = machine.line()
     if len(raw) < 2 or raw[:1] != raw[-1:] or raw[:1] not in (b"'", b'"'):
-        raise FileRefusedError("Its pickle is malformed: a string has no quotes.")
+        raise FileRefusedError("its pickle is malformed: a string has no quotes")
     try:
         return _old_text(codecs.escape_decode(raw[1:-1])[0])
     except ValueError as error:
-        raise FileRefusedError("Its pickle is malformed: a string has bad escapes.") from error
+        raise FileRefusedError("its pickle is malformed: a string has bad escapes") from error
 
 
 def _line_unicode(machine: PickleMachine) -> str:
     try:
         return machine.line().decode("raw-unicode-escape")
     except UnicodeDecodeError as error:
-        raise FileRefusedError("Its pickle holds text that is not Unicode.") from error
+        raise FileRefusedError("its pickle holds text that is not Unicode") from error
 
 
 def _stack_global(machine: PickleMachine) -> None:
     name, module = machine.pop(), machine.pop()
     if not isinstance(name, str) or not isinstance(module, str):
-        raise FileRefusedError("Its pickle names a global by something that is not text.")
+        raise FileRefusedError("its pickle names a global by something that is not text")
     machine.find_global(module, name)
 
 
@@ -117,7 +117,7 @@ def _tuple(machine: PickleMachine, count: int) -> None:
 
 def _pop_any(machine: PickleMachine) -> None:
     if not machine.stack:
-        raise FileRefusedError("Its pickle is malformed: a value is missing.")
+        raise FileRefusedError("its pickle is malformed: a value is missing")
     machine.stack.pop()
 
 
@@ -140,7 +140,7 @@ def _dict(machine: PickleMachine) -> None:
 def _protocol(machine: PickleMachine) -> None:
     version = machine.take(1)[0]
     if version > 5:
-        raise FileRefusedError(f"Its pickle has the unknown protocol {version}.")
+        raise FileRefusedError(f"its pickle has the unknown protocol {version}")
 
 
 def _set_of(machine: PickleMachine) -> set[Any]:
@@ -218,5 +218,5 @@ def _no(_: object) -> None:
 
 def _index(value: Any) -> int:
     if type(value) is not int or value < 0:
-        raise FileRefusedError("Its pickle is malformed: a memo index is not a number.")
+        raise FileRefusedError("its pickle is malformed: a memo index is not a number")
     return value

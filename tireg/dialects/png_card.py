@@ -42,15 +42,15 @@ def read_card(source: Source) -> Tree:
             pixels += chunk(kind, data)
         elif kind in (b"tEXt", b"zTXt", b"iTXt") and data.startswith(KEYWORD + b"\0"):
             if text is not None:
-                raise FileRefusedError("It is a PNG with two embeddings in its text; one is meant.")
+                raise FileRefusedError("it is a PNG with two embeddings in its text; one is meant")
             text = _text(kind, data[len(KEYWORD) + 1 :])
     if text is not None:
         return _table(_decoded(text))
     if size[0] * size[1] > limits.PNG_PIXELS:
-        raise FileRefusedError("It is a PNG picture that is too large to look for an embedding in.")
+        raise FileRefusedError("it is a PNG picture that is too large to look for an embedding in")
     strips = read_strips(bytes(pixels))
     if strips is None:
-        raise FileRefusedError("It is a PNG picture with no embedding in it.")
+        raise FileRefusedError("it is a PNG picture with no embedding in it")
     return _table(strips)
 
 
@@ -60,18 +60,18 @@ def _chunks(source: Source) -> list[tuple[bytes, bytes]]:
     while position < source.size:
         length, kind = struct.unpack(">I4s", source.read(position, 8))
         if length > source.size - position - 12:
-            raise FileRefusedError("It is a PNG that is cut short.")
+            raise FileRefusedError("it is a PNG that is cut short")
         data = source.read(position + 8, length)
         checksum = int.from_bytes(source.read(position + 8 + length, 4), "big")
         if zlib.crc32(kind + data) != checksum:
-            raise FileRefusedError("It is a PNG with a damaged part: a checksum does not match.")
+            raise FileRefusedError("it is a PNG with a damaged part: a checksum does not match")
         found.append((kind, data))
         if kind == b"IEND":
             return found
         if len(found) > limits.PNG_CHUNKS:
-            raise FileRefusedError("It is a PNG in too many parts.")
+            raise FileRefusedError("it is a PNG in too many parts")
         position += 12 + length
-    raise FileRefusedError("It is a PNG that is cut short: its end is missing.")
+    raise FileRefusedError("it is a PNG that is cut short: its end is missing")
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -90,9 +90,9 @@ def _text(kind: bytes, data: bytes) -> bytes:
         packed = data[:1] == b"\x01"
         text = data[2:].split(b"\0", 2)[-1]
     if packed:
-        text = inflate(text, "Its text")
+        text = inflate(text, "its text")
     if len(text) > limits.PNG_TEXT:
-        raise FileRefusedError(f"It is a PNG with {len(text)} bytes of text, which is too much.")
+        raise FileRefusedError(f"it is a PNG with {len(text)} bytes of text, which is too much")
     return text
 
 
@@ -102,11 +102,11 @@ def inflate(data: bytes, what: str) -> bytes:
     try:
         text = unpacker.decompress(data, limits.PNG_TEXT + 1)
     except zlib.error as error:
-        raise FileRefusedError(f"{what} is damaged: it cannot be unpacked.") from error
+        raise FileRefusedError(f"{what} is damaged: it cannot be unpacked") from error
     if len(text) > limits.PNG_TEXT:
-        raise FileRefusedError(f"{what} unpacks to far more than an embedding: a zip bomb.")
+        raise FileRefusedError(f"{what} unpacks to far more than an embedding: a zip bomb")
     if not unpacker.eof:
-        raise FileRefusedError(f"{what} is cut short.")
+        raise FileRefusedError(f"{what} is cut short")
     return text
 
 
@@ -114,24 +114,24 @@ def _decoded(text: bytes) -> Any:
     try:
         return parse_json(base64.b64decode(text.strip(), validate=True))
     except binascii.Error as error:
-        raise FileRefusedError("It is a PNG card whose text is not base64.") from error
+        raise FileRefusedError("it is a PNG card whose text is not base64") from error
 
 
 def parse_json(raw: bytes) -> Any:
     """JSON out of a card. Raises FileRefusedError where it is none, or far too much."""
     # Millions of empty lists cost far more than their text; a card has one for each vector.
     if raw.count(b"[") + raw.count(b"{") > limits.PNG_LISTS or raw.count(b",") > limits.PNG_NUMBERS:
-        raise FileRefusedError("It is a PNG card that holds far more than an embedding.")
+        raise FileRefusedError("it is a PNG card that holds far more than an embedding")
     try:
         return json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise FileRefusedError("It is a PNG card whose text is not JSON.") from error
+        raise FileRefusedError("it is a PNG card whose text is not JSON") from error
 
 
 def _table(value: Any) -> Tree:
     """The card's table with ``{"TORCHTENSOR": lists}`` turned into tensors."""
     if not isinstance(value, dict):
-        raise FileRefusedError("It is a PNG card whose text is not a table.")
+        raise FileRefusedError("it is a PNG card whose text is not a table")
     dtype = _told_dtype(value)
     table = dict(value)
     params = value.get("string_to_param")
@@ -159,7 +159,7 @@ def _tensor(item: Any, told: str) -> Any:
     try:
         wide = np.array(item[TENSOR_MARK], dtype="<f8")
     except (ValueError, TypeError, OverflowError) as error:
-        raise FileRefusedError("It is a PNG card whose vectors are not numbers.") from error
+        raise FileRefusedError("it is a PNG card whose vectors are not numbers") from error
     with np.errstate(over="ignore", invalid="ignore"):
         narrow = wide.astype("<f4")
         exact = bool((narrow.astype("<f8") == wide).all())
@@ -183,7 +183,7 @@ def read_strips(png: bytes) -> Any | None:
     block = _strip_blocks(png)
     if block is None:
         return None
-    return parse_json(inflate(block, "The data in its pixels"))
+    return parse_json(inflate(block, "the data in its pixels"))
 
 
 def _strip_blocks(png: bytes) -> bytes | None:
@@ -227,7 +227,7 @@ def _pixels(png: bytes) -> NDArray[np.uint8]:
         UnidentifiedImageError,
         Image.DecompressionBombError,
     ) as error:
-        raise FileRefusedError("It is a PNG whose picture is damaged.") from error
+        raise FileRefusedError("it is a PNG whose picture is damaged") from error
 
 
 def noise_block(count: int) -> NDArray[np.uint8]:

@@ -68,7 +68,7 @@ def _opened(path: Path) -> Picture:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"The picture {path} cannot be opened.") from error
+        raise InputError(f"the picture {path} cannot be opened") from error
     upright.thumbnail((LARGEST, LARGEST))
     plain = Image.new("RGB", upright.size)
     plain.paste(upright)

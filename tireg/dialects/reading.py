@@ -27,22 +27,22 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 # What else a file can be, by its first bytes.
 OTHERS: tuple[tuple[bytes, str], ...] = (
-    (b"\xff\xd8\xff", "It is a JPEG picture, which cannot hold an embedding."),
-    (b"GIF8", "It is a GIF picture, which cannot hold an embedding."),
-    (b"RIFF", "It is a WebP or other RIFF file; only PNG cards are read."),
-    (b"GGUF", "It is a GGUF model, not an embedding."),
-    (b"\x93NUMPY", "It is a numpy array file; no tool keeps embeddings so."),
-    (b"\x1f\x8b", "It is a gzip archive; unpack it first."),
-    (b"7z\xbc\xaf\x27\x1c", "It is a 7z archive; unpack it first."),
-    (b"Rar!", "It is a RAR archive; unpack it first."),
-    (b"\xfd7zXZ", "It is an xz archive; unpack it first."),
-    (b"\x28\xb5\x2f\xfd", "It is a zstd archive; unpack it first."),
-    (b"BZh", "It is a bzip2 archive; unpack it first."),
-    (b"\x89HDF", "It is an HDF5 file; no tool keeps embeddings so."),
-    (b"SQLite format 3", "It is an SQLite database, not an embedding."),
-    (b"%PDF", "It is a PDF document, not an embedding."),
-    (b"MZ", "It is a program, not an embedding."),
-    (b"\x7fELF", "It is a program, not an embedding."),
+    (b"\xff\xd8\xff", "it is a JPEG picture, which cannot hold an embedding"),
+    (b"GIF8", "it is a GIF picture, which cannot hold an embedding"),
+    (b"RIFF", "it is a WebP or other RIFF file; only PNG cards are read"),
+    (b"GGUF", "it is a GGUF model, not an embedding"),
+    (b"\x93NUMPY", "it is a numpy array file; no tool keeps embeddings so"),
+    (b"\x1f\x8b", "it is a gzip archive; unpack it first"),
+    (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive; unpack it first"),
+    (b"Rar!", "it is a RAR archive; unpack it first"),
+    (b"\xfd7zXZ", "it is an xz archive; unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "it is a zstd archive; unpack it first"),
+    (b"BZh", "it is a bzip2 archive; unpack it first"),
+    (b"\x89HDF", "it is an HDF5 file; no tool keeps embeddings so"),
+    (b"SQLite format 3", "it is an SQLite database, not an embedding"),
+    (b"%PDF", "it is a PDF document, not an embedding"),
+    (b"MZ", "it is a program, not an embedding"),
+    (b"\x7fELF", "it is a program, not an embedding"),
 )
 
 
@@ -126,9 +126,8 @@ def read_strict(
 
 def refusal(reading: FileReading) -> FileRefusedError:
     """The refusal of ``reading`` as an error that names the file."""
-    sentence = (reading.refused or "").removesuffix(".")
     return FileRefusedError(
-        f"{printable(reading.path.name, 255)} was refused: {sentence[:1].lower()}{sentence[1:]}",
+        f"{quoted(reading.path.name, 255)} was refused: {reading.refused}",
         hint=f"tireg inspect {quoted(reading.path, 255)} says what is known of it",
     )
 
@@ -136,7 +135,7 @@ def refusal(reading: FileReading) -> FileRefusedError:
 def open_content(source: Source) -> Content:
     """Open the container. Raises FileRefusedError for what is none that tireg reads."""
     if source.size == 0:
-        raise FileRefusedError("It is empty: zero bytes.")
+        raise FileRefusedError("it is empty: zero bytes")
     head = source.read(0, min(source.size, 256))
     if head.startswith(LFS_POINTER):
         raise FileRefusedError(_pointer(head))
@@ -182,8 +181,8 @@ def _pointer(head: bytes) -> str:
     size = re.search(rb"\nsize (\d{1,18})", head)
     wanted = f" of {int(size[1])} bytes" if size else ""
     return (
-        f"It is a Git LFS pointer: a note that stands for a file{wanted} which was not "
-        "downloaded. Fetch the file itself, for example with git lfs pull."
+        f"it is a Git LFS pointer: a note that stands for a file{wanted} which was not "
+        "downloaded; fetch the file itself, for example with git lfs pull"
     )
 
 
@@ -193,18 +192,18 @@ def _other(head: bytes, source: Source) -> str:
             return sentence
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text[:1] in (b"{", b"["):
-        return "It is JSON text, not tensors."
+        return "it is JSON text, not tensors"
     if re.match(rb"(c[\w.]{1,80}\n[\w.]{1,80}\n|\(?[dl]p\d*\n|\([SVcIdl])", text):
-        return "It is a pickle in text form, which torch never writes: it may be an attack."
+        return "it is a pickle in text form, which torch never writes: it may be an attack"
     if source.size > 262 and source.read(257, 5) == b"ustar":
-        return "It is a tar archive; torch has not written embeddings so since 2017."
+        return "it is a tar archive; torch has not written embeddings so since 2017"
     if text[:1] == b"<":
-        return "It is a web page or other markup, perhaps saved in place of a download."
+        return "it is a web page or other markup, perhaps saved in place of a download"
     try:
         source.read(0, min(source.size, 4096)).decode("utf-8", errors="strict")
     except UnicodeDecodeError:
-        return "It is of no kind that embedding tools write."
-    return "It is plain text, not tensors."
+        return "it is of no kind that embedding tools write"
+    return "it is plain text, not tensors"
 
 
 NAMES: dict[str, tuple[str, ...]] = {
@@ -221,4 +220,4 @@ def _misnamed(path: Path, container: str) -> list[str]:
     promised = next((name for name, known in NAMES.items() if suffix in known), None)
     if promised in (None, kind):
         return []
-    return [f"It is called {suffix} and is a {container} file."]
+    return [f"it is called {suffix} and is a {container} file"]

@@ -58,17 +58,17 @@ def read_safetensors(source: Source) -> SafetensorsFile:
     """Parse the header; tensor bytes are read later. Raises FileRefusedError."""
     length = int.from_bytes(source.read(0, 8), "little")
     if length > limits.SAFETENSORS_HEADER:
-        raise FileRefusedError(f"Its safetensors header claims {length} bytes, which is too many.")
+        raise FileRefusedError(f"its safetensors header claims {length} bytes, which is too many")
     if 8 + length > source.size:
         raise FileRefusedError(
-            f"Its safetensors header claims {length} bytes and the file has only "
-            f"{source.size - 8}: it is cut short."
+            f"its safetensors header claims {length} bytes and the file has only "
+            f"{source.size - 8}: it is cut short"
         )
     header = _parse_header(source.read(8, length))
     start = 8 + length
     metadata = _metadata(header.pop("__metadata__", {}))
     if len(header) > limits.SAFETENSORS_TENSORS:
-        raise FileRefusedError(f"It declares {len(header)} tensors, which is too many.")
+        raise FileRefusedError(f"it declares {len(header)} tensors, which is too many")
     spans: list[tuple[int, int, str]] = []
     tensors: dict[str, RawTensor] = {}
     for key, entry in header.items():
@@ -87,11 +87,11 @@ def _parse_header(raw: bytes) -> dict[str, Any]:
     try:
         header = json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates)
     except UnicodeDecodeError as error:
-        raise FileRefusedError("Its safetensors header is not UTF-8 text.") from error
+        raise FileRefusedError("its safetensors header is not UTF-8 text") from error
     except (ValueError, RecursionError) as error:
-        raise FileRefusedError("Its safetensors header is not valid JSON.") from error
+        raise FileRefusedError("its safetensors header is not valid JSON") from error
     if not isinstance(header, dict):
-        raise FileRefusedError("Its safetensors header is not a JSON object.")
+        raise FileRefusedError("its safetensors header is not a JSON object")
     return header
 
 
@@ -100,34 +100,34 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise FileRefusedError(
-            f"Its safetensors header has the key {quoted(twice)} twice; readers would "
-            "disagree on what it holds."
+            f"its safetensors header has the key {quoted(twice)} twice; readers would "
+            "disagree on what it holds"
         )
     return found
 
 
 def _metadata(value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise FileRefusedError("Its safetensors metadata is not a table of strings.")
+        raise FileRefusedError("its safetensors metadata is not a table of strings")
     return value
 
 
 def _entry(key: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
     name = printable(key)
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise FileRefusedError(f"The safetensors entry {name!r} is not a tensor description.")
+        raise FileRefusedError(f"the safetensors entry {name!r} is not a tensor description")
     shape, offsets, dtype = entry["shape"], entry["data_offsets"], entry["dtype"]
     known = DTYPES.get(dtype) if isinstance(dtype, str) else None
     if known is None:
-        raise FileRefusedError(f"The tensor {name!r} has the unknown type {quoted(dtype)}.")
+        raise FileRefusedError(f"the tensor {name!r} has the unknown type {quoted(dtype)}")
     if not _sizes(shape) or len(shape) > limits.DIMENSIONS:
-        raise FileRefusedError(f"The tensor {name!r} has an impossible shape.")
+        raise FileRefusedError(f"the tensor {name!r} has an impossible shape")
     if not _sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise FileRefusedError(f"The tensor {name!r} has impossible data offsets.")
+        raise FileRefusedError(f"the tensor {name!r} has impossible data offsets")
     if math.prod(shape) * known[1] != offsets[1] - offsets[0]:
         raise FileRefusedError(
-            f"The tensor {name!r} of shape {shape} needs {math.prod(shape) * known[1]} bytes "
-            f"and has {offsets[1] - offsets[0]}."
+            f"the tensor {name!r} of shape {shape} needs {math.prod(shape) * known[1]} bytes "
+            f"and has {offsets[1] - offsets[0]}"
         )
     return known[0], tuple(shape), offsets[0], offsets[1]
 
@@ -142,14 +142,14 @@ def _check_spans(spans: list[tuple[int, int, str]], size: int) -> None:
     position = 0
     for begin, end, key in spans:
         if begin < position:
-            raise FileRefusedError(f"The data of tensor {quoted(key)} overlaps another's.")
+            raise FileRefusedError(f"the data of tensor {quoted(key)} overlaps another's")
         if begin > position:
-            raise FileRefusedError(f"There are unused bytes before tensor {quoted(key)}.")
+            raise FileRefusedError(f"there are unused bytes before tensor {quoted(key)}")
         position = end
     if position > size:
-        raise FileRefusedError("Its tensor data is cut short.")
+        raise FileRefusedError("its tensor data is cut short")
     if position < size:
-        raise FileRefusedError(f"There are {size - position} bytes after its last tensor.")
+        raise FileRefusedError(f"there are {size - position} bytes after its last tensor")
 
 
 def build_safetensors(

@@ -34,11 +34,11 @@ def bundle(tree: dict[Any, Any], hints: Hints) -> Found | None:
     for name, parts in groups.items():
         keyed = all(canonical_key(part) is not None for part in parts)
         if not keyed and len(parts) > 1:
-            raise FileRefusedError(f"Its bundled embedding {quoted(name)} has unknown parts.")
+            raise FileRefusedError(f"its bundled embedding {quoted(name)} has unknown parts")
         found.drafts.append(
             Draft(name, name, readable_name(name, hints), list(parts.items()), keyed=keyed)
         )
-    found.warnings.append("It is a LoRA with embeddings in it; only the embeddings are read.")
+    found.warnings.append("it is a LoRA with embeddings in it; only the embeddings are read")
     return found
 
 
@@ -60,7 +60,7 @@ def marked_tokens(tree: dict[Any, Any], hints: Hints) -> Found | None:
         Draft(token, token, readable_name(token, hints), [(token, raw)])
         for token, raw in tokens.items()
     ]
-    found.warnings.append("It is a LoRA with embeddings in it; only the embeddings are read.")
+    found.warnings.append("it is a LoRA with embeddings in it; only the embeddings are read")
     return found
 
 
@@ -77,8 +77,7 @@ def token_table(tree: dict[Any, Any], hints: Hints) -> Found:
             entries.append((key, value))
         elif isinstance(value, RawTensor) or not isinstance(value, (str, int, float, type(None))):
             raise FileRefusedError(
-                f"Its entry {quoted(key)} is {article(value)}: it cannot be told to be an "
-                "embedding."
+                f"its entry {quoted(key)} is {article(value)}: it cannot be told to be an embedding"
             )
     _refuse_networks(entries)
     if hints.family is None:
@@ -88,7 +87,7 @@ def token_table(tree: dict[Any, Any], hints: Hints) -> Found:
         raw = raws[0] if len(raws) == 1 else _stack(raws)
         found.drafts.append(Draft(word, word, readable_name(word, hints), [(token, raw)]))
     if not found.drafts:
-        raise FileRefusedError("It holds no tensors.")
+        raise FileRefusedError("it holds no tensors")
     return found
 
 
@@ -104,8 +103,8 @@ def _identified(token: str, hints: Hints, warnings: list[str]) -> str:
     own = hints.identifier or hints.told.get("tireg.token")
     if own and own != token:
         warnings.append(
-            f"Its key is {quoted(token)}; its description says {quoted(own)}, which is "
-            "taken as its token."
+            f"its key is {quoted(token)}; its description says {quoted(own)}, which is "
+            "taken as its token"
         )
     return own or token
 
@@ -113,25 +112,25 @@ def _identified(token: str, hints: Hints, warnings: list[str]) -> str:
 def _refuse_networks(entries: list[tuple[str, RawTensor]]) -> None:
     if len(entries) > MOST_TOKENS:
         raise FileRefusedError(
-            f"It holds {len(entries)} tensors, the first called {quoted(entries[0][0])}: "
-            "weights of a network, not words."
+            f"it holds {len(entries)} tensors, the first called {quoted(entries[0][0])}: "
+            "weights of a network, not words"
         )
     for name, raw in entries:
         shape = list(raw.shape)
         if not raw.looks_like_vectors:
             raise FileRefusedError(
-                f"Its tensor {quoted(name)} has type {raw.dtype} and shape {shape}: it "
-                "cannot be told to be an embedding."
+                f"its tensor {quoted(name)} has type {raw.dtype} and shape {shape}: it "
+                "cannot be told to be an embedding"
             )
         bracketed = SPECIAL_TOKEN.fullmatch(name.strip()) is not None
         if not known_width(raw.width) and not bracketed:
             raise FileRefusedError(
-                f"Its tensor {quoted(name)} has shape {shape}, and no known text encoder has "
-                f"vectors of width {raw.width}: it cannot be told to be an embedding."
+                f"its tensor {quoted(name)} has shape {shape}, and no known text encoder has "
+                f"vectors of width {raw.width}: it cannot be told to be an embedding"
             )
         if re.search(r"\.(weight|bias|running_mean|running_var)$", name):
             raise FileRefusedError(
-                f"Its tensor {quoted(name)} is a weight of a network, not a word."
+                f"its tensor {quoted(name)} is a weight of a network, not a word"
             )
 
 
@@ -140,8 +139,8 @@ def _refuse_prompts(entries: list[tuple[str, RawTensor]]) -> None:
         rows = raw.shape[0] if len(raw.shape) == 2 else 1
         if rows in PROMPT_LENGTHS and SPECIAL_TOKEN.fullmatch(name.strip()) is None:
             raise FileRefusedError(
-                f"Its tensor {quoted(name)} has {rows} rows, as many as a prompt has states: it "
-                "may be a cached prompt. Say --family to read it as a word."
+                f"its tensor {quoted(name)} has {rows} rows, as many as a prompt has states: it "
+                "may be a cached prompt; say --family to read it as a word"
             )
 
 
@@ -165,8 +164,8 @@ def _joined_rows(
             rows.append(more)
         if len(rows) > 1:
             warnings.append(
-                f"Its entries {quoted(name)} to {printable(f'{name}_{len(rows) - 1}')!r} are "
-                f"read as the {len(rows)} vectors of one token."
+                f"its entries {quoted(name)} to {printable(f'{name}_{len(rows) - 1}')!r} are "
+                f"read as the {len(rows)} vectors of one token"
             )
         joined.append((name, rows))
     return [item for item in joined if item[0] not in taken]

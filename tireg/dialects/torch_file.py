@@ -54,19 +54,19 @@ class Archive:
             self.zip = zipfile.ZipFile(source.handle)
         except ZIP_ERRORS as error:
             raise FileRefusedError(
-                "It is a zip archive that is cut short or damaged: its directory is wrong."
+                "it is a zip archive that is cut short or damaged: its directory is wrong"
             ) from error
         members = self.zip.infolist()
         if len(members) > limits.ZIP_MEMBERS:
             raise FileRefusedError(
-                f"It is a zip archive of {len(members)} files, which is too many."
+                f"it is a zip archive of {len(members)} files, which is too many"
             )
         counts = Counter(member.filename for member in members)
         name, times = counts.most_common(1)[0] if counts else ("", 0)
         if times > 1:
             raise FileRefusedError(
-                f"Its zip archive has the member {quoted(name)} {times} times; readers would "
-                "disagree on what it holds."
+                f"its zip archive has the member {quoted(name)} {times} times; readers would "
+                "disagree on what it holds"
             )
         self.members = {member.filename: member for member in members}
         self.inflated = 0
@@ -75,27 +75,25 @@ class Archive:
         """A member, or ``size`` bytes of it from ``offset``, with its checksum where whole."""
         member = self.members.get(name)
         if member is None:
-            raise FileRefusedError(f"Its zip archive lacks the member {quoted(name)}.")
+            raise FileRefusedError(f"its zip archive lacks the member {quoted(name)}")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise FileRefusedError(f"Its zip member {quoted(name)} is packed in an odd way.")
+            raise FileRefusedError(f"its zip member {quoted(name)} is packed in an odd way")
         wanted = member.file_size if size is None else size
         if member.flag_bits & 1:
-            raise FileRefusedError("It is an encrypted zip archive.")
+            raise FileRefusedError("it is an encrypted zip archive")
         if offset + wanted > member.file_size:
-            raise FileRefusedError(f"Its zip member {quoted(name)} is cut short.")
+            raise FileRefusedError(f"its zip member {quoted(name)} is cut short")
         if wanted > cap:
             raise FileRefusedError(
-                f"Its zip member {quoted(name)} unpacks to {member.file_size} bytes, which "
-                "is far more than an embedding: it may be a zip bomb."
+                f"its zip member {quoted(name)} unpacks to {member.file_size} bytes, which "
+                "is far more than an embedding: it may be a zip bomb"
             )
         whole = member.file_size <= limits.PICKLE_BYTES
         # Deflated members are unpacked up to what is wanted; stored ones are read in place.
         if member.compress_type == zipfile.ZIP_DEFLATED:
             self.inflated += member.file_size if whole else offset + wanted
         if self.inflated > limits.INFLATED_BYTES:
-            raise FileRefusedError(
-                "It unpacks to far more than an embedding: it may be a zip bomb."
-            )
+            raise FileRefusedError("it unpacks to far more than an embedding: it may be a zip bomb")
         try:
             with self.zip.open(member) as file:
                 if whole:
@@ -106,11 +104,11 @@ class Archive:
                     data = file.read(wanted)
         except ZIP_ERRORS as error:
             raise FileRefusedError(
-                f"Its zip member {quoted(name)} is damaged: size or checksum do not match. "
-                "It was cut short or edited by hand."
+                f"its zip member {quoted(name)} is damaged: size or checksum do not match; "
+                "it was cut short or edited by hand"
             ) from error
         if len(data) != wanted:
-            raise FileRefusedError(f"Its zip member {quoted(name)} is cut short.")
+            raise FileRefusedError(f"its zip member {quoted(name)} is cut short")
         return data
 
 
@@ -124,13 +122,13 @@ def read_zip(source: Source) -> tuple[Tree, str | None]:
     if not pickles:
         raise FileRefusedError(_other_archive(archive))
     if len(pickles) > 1:
-        raise FileRefusedError("Its zip archive has several data.pkl; readers would disagree.")
+        raise FileRefusedError("its zip archive has several data.pkl; readers would disagree")
     root = pickles[0].removesuffix("data.pkl")
     if f"{root}constants.pkl" in archive.members:
-        raise FileRefusedError("It is a TorchScript program, not an embedding.")
+        raise FileRefusedError("it is a TorchScript program, not an embedding")
     order = f"{root}byteorder"
     if order in archive.members and archive.read(order, 64).strip() != b"little":
-        raise FileRefusedError("Its numbers are big-endian, which no tool of today reads.")
+        raise FileRefusedError("its numbers are big-endian, which no tool of today reads")
     machine = PickleMachine(
         archive.read(pickles[0], limits.PICKLE_BYTES),
         lambda identity: _zip_storage(archive, root, identity),
@@ -141,29 +139,27 @@ def read_zip(source: Source) -> tuple[Tree, str | None]:
 def _other_archive(archive: Archive) -> str:
     names = list(archive.members)
     if any(name.endswith(".npy") for name in names):
-        return "It is a numpy archive; no tool keeps embeddings so."
+        return "it is a numpy archive; no tool keeps embeddings so"
     if not names:
-        return "It is an empty zip archive."
+        return "it is an empty zip archive"
     return (
-        f"It is a zip archive without a torch pickle (it holds {quoted(names[0])}"
-        f"{' and more' if len(names) > 1 else ''}); unpack it and give the file inside."
+        f"it is a zip archive without a torch pickle (it holds {quoted(names[0])}"
+        f"{' and more' if len(names) > 1 else ''}); unpack it and give the file inside"
     )
 
 
 def _identity(identity: tuple[Any, ...]) -> tuple[str, str, int]:
     """(dtype, key, numel) of a storage's persistent id, every part checked."""
     if len(identity) not in (5, 6) or identity[0] != "storage":
-        raise FileRefusedError("Its pickle names a storage in a way that torch never does.")
+        raise FileRefusedError("its pickle names a storage in a way that torch never does")
     _, kind, key, _, numel = identity[:5]
     name = kind.name.rsplit(".", 1)[-1] if isinstance(kind, Global) else ""
     if name not in STORAGES or type(numel) is not int or numel < 0:
-        raise FileRefusedError("Its pickle names a storage of an unknown type or size.")
+        raise FileRefusedError("its pickle names a storage of an unknown type or size")
     if not isinstance(key, str) or not key.isalnum():
-        raise FileRefusedError(f"Its pickle names a storage {quoted(key)}, as torch never does.")
+        raise FileRefusedError(f"its pickle names a storage {quoted(key)}, as torch never does")
     if numel * ITEM_BYTES[STORAGES[name]] > limits.STORAGE_BYTES:
-        raise FileRefusedError(
-            f"Its pickle claims a storage of {numel} numbers, which is too many."
-        )
+        raise FileRefusedError(f"its pickle claims a storage of {numel} numbers, which is too many")
     return STORAGES[name], key, numel
 
 
@@ -172,13 +168,11 @@ def _zip_storage(archive: Archive, root: str, identity: tuple[Any, ...]) -> Stor
     name = f"{root}data/{key}"
     member = archive.members.get(name)
     if member is None:
-        raise FileRefusedError(
-            f"Its pickle names the storage {key!r}, which is not in the archive."
-        )
+        raise FileRefusedError(f"its pickle names the storage {key!r}, which is not in the archive")
     if member.file_size < numel * ITEM_BYTES[dtype]:
         raise FileRefusedError(
-            f"Its pickle claims {numel} numbers in storage {key!r}, which has "
-            f"{member.file_size} bytes."
+            f"its pickle claims {numel} numbers in storage {key!r}, which has "
+            f"{member.file_size} bytes"
         )
     return Storage(dtype, numel, lambda at, size: archive.read(name, limits.TENSOR_BYTES, at, size))
 
@@ -196,16 +190,16 @@ class Legacy:
     def read(self) -> Tree:
         """The object. Raises FileRefusedError for pickles that torch did not write."""
         if self._next() != LEGACY_MAGIC:
-            raise FileRefusedError("It is a pickle that torch did not write, not an embedding.")
+            raise FileRefusedError("it is a pickle that torch did not write, not an embedding")
         if self._next() != LEGACY_PROTOCOL:
-            raise FileRefusedError("It is a torch file of an unknown protocol.")
+            raise FileRefusedError("it is a torch file of an unknown protocol")
         system = self._next()
         if not isinstance(system, dict) or system.get("little_endian") is not True:
-            raise FileRefusedError("Its numbers are big-endian, or its header is malformed.")
+            raise FileRefusedError("its numbers are big-endian, or its header is malformed")
         tree = self._next(self._storage)
         keys = self._next()
         if not isinstance(keys, list) or len(keys) > limits.ZIP_MEMBERS:
-            raise FileRefusedError("Its list of storages is malformed.")
+            raise FileRefusedError("its list of storages is malformed")
         self._place(keys)
         return tree
 
@@ -221,34 +215,32 @@ class Legacy:
             return identity[1]
         dtype, key, numel = _identity(identity)
         if self.claimed.setdefault(key, (dtype, numel)) != (dtype, numel):
-            raise FileRefusedError(f"Its pickle gives the storage {key!r} two types or sizes.")
+            raise FileRefusedError(f"its pickle gives the storage {key!r} two types or sizes")
         if len(identity) == 6 and identity[5] is not None:
-            raise FileRefusedError("Its storages are views of each other, as no embedding has.")
+            raise FileRefusedError("its storages are views of each other, as no embedding has")
         return Storage(dtype, numel, lambda at, size: self._slice(key, at, size))
 
     def _slice(self, key: str, offset: int, size: int) -> bytes:
         if size > limits.TENSOR_BYTES:
-            raise FileRefusedError("Its vectors are too large for embeddings.")
+            raise FileRefusedError("its vectors are too large for embeddings")
         return self.source.read(self.places[key] + offset, size)
 
     def _place(self, keys: list[Any]) -> None:
         position = self.position
         for key in keys:
             if key not in self.claimed or key in self.places:
-                raise FileRefusedError("Its list of storages does not match its pickle.")
+                raise FileRefusedError("its list of storages does not match its pickle")
             dtype, numel = self.claimed[key]
             if int.from_bytes(self.source.read(position, 8), "little", signed=True) != numel:
-                raise FileRefusedError(
-                    f"Its storage {key!r} has another size than its pickle says."
-                )
+                raise FileRefusedError(f"its storage {key!r} has another size than its pickle says")
             self.places[key] = position + 8
             position += 8 + numel * ITEM_BYTES[dtype]
         if set(self.places) != set(self.claimed) or position > self.source.size:
-            raise FileRefusedError("It is cut short: storages are missing at its end.")
+            raise FileRefusedError("it is cut short: storages are missing at its end")
 
 
 def _no_storage(_: tuple[Any, ...]) -> Storage:
-    raise FileRefusedError("Its header names a storage, as torch never does.")
+    raise FileRefusedError("its header names a storage, as torch never does")
 
 
 def read_legacy(source: Source) -> Tree:

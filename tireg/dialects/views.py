@@ -80,7 +80,7 @@ def _gather(
 ) -> bytes:
     span = sum((n - 1) * s for n, s in zip(shape, stride, strict=True)) + 1
     if span * item > limits.TENSOR_BYTES:
-        raise FileRefusedError("Its pickle spreads a tensor over too much data.")
+        raise FileRefusedError("its pickle spreads a tensor over too much data")
     data = storage.read(offset * item, span * item)
     if span == math.prod(shape) and _row_major(shape, stride):
         return data

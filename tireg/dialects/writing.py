@@ -46,10 +46,10 @@ def make_embedding(
     for key, tensor in tensors.items():
         known = canonical_key(key)
         if known is None:
-            raise InputError(f"There is no text encoder called {key!r}.")
+            raise InputError(f"there is no text encoder called {key!r}")
         canonical[known] = tensor
     if not canonical:
-        raise InputError("An embedding needs at least one tensor.")
+        raise InputError("an embedding needs at least one tensor")
     fitting = (family,) if family else tuple(row.id for row in candidates(canonical))
     readable = name or token.strip("<> ") or token
     return ReadEmbedding(token, token, readable, canonical, fitting, kind, negative)
@@ -69,19 +69,19 @@ class Dialect:
 
 
 def losses(dialect: str, embedding: ReadEmbedding) -> list[str]:
-    """One sentence for each thing that a file of ``dialect`` cannot hold; empty for none.
+    """One phrase for each thing that a file of ``dialect`` cannot hold; empty for none.
 
     Raises InputError for an unknown dialect, or where the dialect can hold nothing of it.
     """
     kept = _dialect(dialect).holds(embedding) & set(embedding.tensors)
     if not kept:
         raise InputError(
-            f"A {dialect} file cannot hold an embedding for {', '.join(embedding.tensors)}.",
+            f"a {dialect} file cannot hold an embedding for {', '.join(embedding.tensors)}",
             hint=f"one of these can: {', '.join(_able(embedding)) or 'none'}",
         )
     return [
-        f"The {key} vectors ({tensor.vectors} of width {tensor.width}) are left out: "
-        f"{dialect} files do not hold them."
+        f"the {key} vectors ({tensor.vectors} of width {tensor.width}) are left out: "
+        f"{dialect} files do not hold them"
         for key, tensor in embedding.tensors.items()
         if key not in kept
     ]
@@ -127,7 +127,7 @@ def write(
     """
     lost = losses(dialect, embedding)
     if lost and not lossy:
-        raise InputError(" ".join(lost), hint="add --lossy to write it all the same")
+        raise InputError("; ".join(lost), hint="add --lossy to write it all the same")
     place = Path(out)
     as_folder = place.is_dir() or not place.suffix
     folder = place if as_folder else place.parent
@@ -163,14 +163,14 @@ def _dialect(name: str) -> Dialect:
     found = DIALECTS.get(name)
     if found is None:
         raise InputError(
-            f"There is no dialect called {name!r}.", hint=f"one of: {', '.join(DIALECTS)}"
+            f"there is no dialect called {name!r}", hint=f"one of: {', '.join(DIALECTS)}"
         )
     return found
 
 
 def _need_suffix(dialect: str, suffix: str, *allowed: str) -> None:
     if suffix and suffix not in allowed:
-        raise InputError(f"A {dialect} file ends in {' or '.join(allowed)}, not in {suffix}.")
+        raise InputError(f"a {dialect} file ends in {' or '.join(allowed)}, not in {suffix}")
 
 
 def _safetensors(
@@ -227,7 +227,7 @@ def _webui(embedding: ReadEmbedding, extra: Extra, stem: str, suffix: str) -> di
         return _params("emb_params", "webui")(embedding, extra, stem, suffix)
     if len(embedding.tensors) > 1:
         raise InputError(
-            f"A1111's {suffix} files hold one encoder.", hint="end the name in .safetensors"
+            f"A1111's {suffix} files hold one encoder", hint="end the name in .safetensors"
         )
     ((key, tensor),) = embedding.tensors.items()
     told = {**metadata_for(embedding, extra, "webui"), "tireg.encoder": key}

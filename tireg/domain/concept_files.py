@@ -110,7 +110,9 @@ def read_file(path: Path, limit: int) -> bytes:
         with path.open("rb") as stream:
             data = stream.read(limit + 1)
     except OSError as error:
-        raise ConceptError(f"'{path}' cannot be read: {_reason(error)}") from error
+        raise ConceptError(
+            f"'{path}' cannot be read: {_reason(error)}", hint=f"ls {path.parent}"
+        ) from error
     except ValueError as error:
         raise ConceptError(f"{str(path)!r} is not a path") from error
     if len(data) > limit:
@@ -142,11 +144,7 @@ def read_concept_file(path: Path) -> ConceptFile:
     data = parse(text, name)
     if isinstance(data, dict) and "pictures" not in data:
         raise ConceptError(f"{name} names no pictures", hint="pictures: photos/")
-    try:
-        return validate_document(ConceptFile, data, name=name, failure=ConceptError)
-    except ConceptError as error:
-        keys = ", ".join(ConceptFile.model_fields)
-        raise ConceptError(error.message, hint=f"keys of a concept file: {keys}") from error
+    return validate_document(ConceptFile, data, name=name, failure=ConceptError)
 
 
 def _parse_yaml(text: str, name: str) -> Any:

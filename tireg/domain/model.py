@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -102,7 +103,8 @@ def validate_document(
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise failure(f"{name}: {first_problem(error)}") from error
+        hint = advice(error, kind)
+        raise failure(f"{name}: {first_problem(error)}", hint=hint) from error
 
 
 def first_problem(error: ValidationError) -> str:
@@ -113,3 +115,41 @@ def first_problem(error: ValidationError) -> str:
     if problem["type"] == "extra_forbidden":
         return f"unknown key '{where}'"
     return f"'{where}': {message[:1].lower()}{message[1:]}"
+
+
+def advice(error: ValidationError, kind: type[BaseModel]) -> str:
+    """What to do about the first problem: the key that may be meant, or the keys there are.
+
+    A value that is out of range gets what the field is for; an empty text where it says nothing.
+    """
+    problem = error.errors(include_url=False)[0]
+    *path, last = problem["loc"] or ("",)
+    if problem["type"] == "extra_forbidden":
+        known = sorted(_keys_at(kind, path) - {"format_version"})
+        near = difflib.get_close_matches(str(last), known, n=1, cutoff=0.6)
+        return f"did you mean '{near[0]}'?" if near else f"keys there: {', '.join(known)}"
+    field = kind.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None
+    if field is None or not field.description:
+        return ""
+    told = field.description.removesuffix(".")
+    return f"{problem['loc'][0]}: {told[:1].lower()}{told[1:]}"
+
+
+def _keys_at(kind: type[BaseModel], path: list[int | str]) -> set[str]:
+    """The keys of the model at ``path`` inside ``kind``; those of every model that may stand there.
+
+    pydantic puts list positions and, for unions, the names of the members into the path.
+    """
+    at: list[Any] = [kind]
+    for part in path:
+        models = [one for one in at if isinstance(one, type) and issubclass(one, BaseModel)]
+        held = [m.model_fields[part].annotation for m in models if part in m.model_fields]
+        at = [leaf for one in held for leaf in _leaves(one)] or at
+    models = [one for one in at if isinstance(one, type) and issubclass(one, BaseModel)]
+    return {key for model in models for key in model.model_fields}
+
+
+def _leaves(annotation: Any) -> list[Any]:
+    """The types that an annotation such as ``tuple[A | B, ...]`` is made of."""
+    parts = get_args(annotation)
+    return [leaf for part in parts for leaf in _leaves(part)] if parts else [annotation]

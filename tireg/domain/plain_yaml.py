@@ -8,6 +8,7 @@ from typing import Any
 from tireg.errors import InputError, TiregError
 
 MAX_DEPTH = 32
+HINT = "key: value, one a line, indented by spaces; text with : or # in quotes"
 
 
 def parse_yaml(text: str, name: str, *, failure: type[TiregError] = InputError) -> Any:
@@ -50,6 +51,6 @@ def parse_yaml(text: str, name: str, *, failure: type[TiregError] = InputError) 
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or "it cannot be parsed"
-        raise failure(f"{name} is not valid YAML{where}: {problem}") from error
+        raise failure(f"{name} is not valid YAML{where}: {problem}", hint=HINT) from error
     except (ValueError, OverflowError) as error:
         raise failure(f"{name} is not valid YAML: {error}") from error

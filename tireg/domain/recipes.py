@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from tireg.domain.model import ADDED, AsGiven, Document, first_problem
+from tireg.domain.model import ADDED, AsGiven, Document, advice, first_problem
 from tireg.errors import RecipeError
 
 Method = Literal["classic", "directional", "cross"]
@@ -152,7 +152,7 @@ class Recipe(AsGiven, Document):
     @classmethod
     def _positive(cls, steps: int | str) -> int | str:
         if isinstance(steps, int) and not 1 <= steps <= 1_000_000:
-            raise ValueError("steps are 1 to 1,000,000, or auto")
+            raise ValueError("should be 1 to 1,000,000, or auto")
         return steps
 
     @model_validator(mode="after")
@@ -179,8 +179,8 @@ def make_recipe(values: dict[str, Any], *, name: str = "the recipe") -> Recipe:
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
-        known = ", ".join(sorted(set(Recipe.model_fields) - {"format_version"}))
-        raise RecipeError(f"{name}: {first_problem(error)}", hint=f"knobs: {known}") from error
+        hint = advice(error, Recipe)
+        raise RecipeError(f"{name}: {first_problem(error)}", hint=hint) from error
     if recipe.method == "directional":
         for knob in ("anchor", "weight_decay", "norm_limit", "norm_limit_end"):
             if getattr(recipe, knob):
@@ -189,3 +189,14 @@ def make_recipe(values: dict[str, Any], *, name: str = "the recipe") -> Recipe:
                     hint="method: classic or cross",
                 )
     return recipe
+
+
+def check_knob(knob: str, value: Any, *, shown: str) -> None:
+    """RecipeError, in terms of ``shown`` (the option as typed), for a value out of its range."""
+    try:
+        Recipe.model_validate({knob: value})
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        if problem["loc"]:
+            what = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            raise RecipeError(f"{shown} {value}: it {what}", hint=advice(error, Recipe)) from error

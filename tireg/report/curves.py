@@ -16,6 +16,7 @@ from tireg.errors import MissingPackageError
 LEAST_WIDTH = 30
 # Narrower than this, two plots side by side would have no room for their curves.
 TWO_COLUMNS = 64
+LEAST_SPAN = 0.01
 WIDEST = 68
 GAP = 4
 HEIGHT = 6
@@ -39,6 +40,10 @@ class Panel:
         """Least and greatest value to be drawn, never the same."""
         values = [v + sign * e for _, v, e in self.points for sign in (-1, 1)] + [*self.levels]
         low, high = min(values), max(values)
+        # What moves less than this is rounding, and is drawn as standing still.
+        short = LEAST_SPAN * max(abs(low), abs(high)) - (high - low)
+        if self.levels[:1] == (1.0,) and short > 0:
+            return (low - short / 2, high + short / 2)
         room = max(abs(low), 1.0) * 1e-3
         return (low, high) if high > low else (low - room, high + room)
 
@@ -54,7 +59,7 @@ def panels(training: Training) -> list[Panel]:
     found = [
         # Before the first step there is no training loss: that point holds the fixed one.
         Panel("loss of the training steps", _points(curve, lambda p: p.loss if p.step else None)),
-        Panel("fall of the fixed loss ± its error", gains, (0.0,))
+        Panel("fall of the loss, first fixed samples ± error", gains, (0.0,))
         if gains
         else Panel("loss on the fixed samples", _points(curve, lambda p: p.validation)),
         Panel("row norm, 1: as words in use", _points(curve, lambda p: p.norm), (1.0,)),
@@ -94,7 +99,9 @@ def facts(training: Training) -> list[str]:
     if training.gain is not None:
         around = f" ± {_short(training.gain_error)}" if training.gain_error is not None else ""
         moved = "fell" if training.gain >= 0 else "rose"
-        said.append(f"the fixed loss {moved} by {_short(abs(training.gain))}{around}")
+        said.append(
+            f"the loss on all fixed samples {moved} by {_short(abs(training.gain))}{around}"
+        )
     if training.failed:
         said.append(f"failed: {training.failed}")
     return said

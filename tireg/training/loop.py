@@ -134,22 +134,33 @@ class Learning:
 
     def __iter__(self) -> Iterator[Check | Tick]:
         if not self.checks:
-            self.start = self._losses(self.fixed)
-            if not bool(self.start.isfinite().all()):
-                raise TrainingFailedError(
-                    "the base's loss is not finite before the first step", hint="try --dtype fp32"
-                )
-            yield self._note(self.start.mean().item(), self.start[: count_of(self.fixed[0])])
+            yield self.first()
         while self.reason is None:
             began = time.monotonic()
             self.advance()
-            due = self.step % self.every == 0 or self.step == self.recipe.last_step
-            check = self._check() if due else None
+            moment = self.settle()
             self.seconds += time.monotonic() - began
-            yield check or Tick(self.step)
+            yield moment
+
+    def first(self) -> Check:
+        """Measure the fixed samples before the first step."""
+        self.start = self._losses(self.fixed)
+        if not bool(self.start.isfinite().all()):
+            raise TrainingFailedError(
+                "the base's loss is not finite before the first step", hint="try --dtype fp32"
+            )
+        return self._note(self.start.mean().item(), self.start[: count_of(self.fixed[0])])
 
     def advance(self) -> None:
         """One step: draw, forward, backward, move."""
+        for part in self.draw():
+            loss = self.run.objective(part).sum() / self.recipe.batch
+            (loss * self.loss_scale).backward()  # type: ignore[no-untyped-call]
+            self.loss_sum += loss.detach()
+        self.move()
+
+    def draw(self) -> list[Batch]:
+        """The samples of the next step, in as many passes as the recipe splits it into."""
         recipe, run = self.recipe, self.run
         batch = draw_batch(
             run.data,
@@ -160,10 +171,11 @@ class Learning:
             paired=recipe.paired_noise,
         )
         size = math.ceil(recipe.batch / recipe.accumulate)
-        for start in range(0, recipe.batch, size):
-            loss = run.objective(batch.part(start, start + size)).sum() / recipe.batch
-            (loss * self.loss_scale).backward()  # type: ignore[no-untyped-call]
-            self.loss_sum += loss.detach()
+        return [batch.part(start, start + size) for start in range(0, recipe.batch, size)]
+
+    def move(self) -> None:
+        """Move the rows by the gradients that they have, which are of the scaled loss."""
+        recipe, run = self.recipe, self.run
         if self.loss_scale != 1:
             for wrapper in run.wrappers.values():
                 if wrapper.rows.grad is not None:
@@ -179,6 +191,15 @@ class Learning:
                 self.sums[key] += run.wrappers[key].rows.detach()
         self.count += averaged
         self.step += 1
+
+    @property
+    def due(self) -> bool:
+        """Whether the step that was just taken is one to measure after."""
+        return self.step % self.every == 0 or self.step == self.recipe.last_step
+
+    def settle(self) -> Check | Tick:
+        """What is to be said of the step that was just taken."""
+        return self._check() if self.due else Tick(self.step)
 
     def _tail(self) -> int:
         """The first step whose rows go into the mean that a run of fixed length ends with."""

@@ -29,14 +29,18 @@ class Objective:
 
     def __call__(self, batch: Batch) -> torch.Tensor:
         """Weighted squared error per sample, fp32 [b]; differentiable in the learned rows."""
+        errors = self.errors(batch, self.conditioning(batch.prompts, batch.size))
+        return errors * self.weights[batch.timesteps]
+
+    def errors(self, batch: Batch, condition: dict[str, Any]) -> torch.Tensor:
+        """Squared error per sample, fp32 [b], of the denoiser under ``condition``."""
         noisy = self.process.noisy(batch)
-        condition = self.conditioning(batch.prompts, batch.size)
         predicted = self.process.predict(noisy, batch, condition).float()
         if predicted.shape[1] == 2 * batch.latents.shape[1]:
             # PixArt's and some of Sana's transformers give a variance behind the prediction.
             predicted = predicted.chunk(2, dim=1)[0]
         error = functional.mse_loss(predicted, self.process.target(batch), reduction="none")
-        return masked_mean(error, batch.masks) * self.weights[batch.timesteps]
+        return masked_mean(error, batch.masks)
 
 
 class Noise:

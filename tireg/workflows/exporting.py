@@ -1,60 +1,95 @@
-"""Write a recorded embedding as a file for another tool."""
+"""Write an embedding, recorded or in a file, as a file for another tool."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tireg.dialects import Extra, make_embedding, write
-from tireg.domain.records import Record
-from tireg.domain.tensors import Tensor, from_fp32
-from tireg.errors import ConfigError, CorruptError
+from tireg.dialects import DIALECTS, Extra, ReadEmbedding, losses, write
+from tireg.dialects.writing import safe_stem
+from tireg.errors import ConfigError, InputError
+from tireg.hub.private import public_record
 from tireg.store.registry import Registry
-from tireg.workflows.vectors import unpack_vectors
+from tireg.workflows.compat import FILES
+from tireg.workflows.progress import Listener, Notice, silent
+from tireg.workflows.publish import as_embedding
+
+ALL = "all"
 
 
 def export(
-    home: Path, ref: str, *, dialect: str, target: Path | None = None, lossy: bool = False
+    home: Path,
+    ref: str,
+    *,
+    dialect: str,
+    target: Path | None = None,
+    lossy: bool = False,
+    listen: Listener = silent,
 ) -> list[Path]:
     """Write ``ref`` in ``dialect`` to ``target`` (a file or folder; the current one if None).
 
-    Raises RefError for an unknown reference, InputError for an unknown dialect or one that
-    cannot hold all of it without ``lossy``, and ConfigError where nothing can be written.
+    ``ref`` is a registry reference or an embedding file of any tool. The dialect ``all`` makes
+    a folder per tool; a tool that cannot hold all of it is left out with a notice, or written
+    where ``lossy``. Training captions are not written. Raises RefError for an unknown
+    reference, FileRefusedError for a file that is none, InputError for an unknown dialect or
+    one that cannot hold all of it without ``lossy``, and ConfigError where nothing can be
+    written.
     """
-    with Registry.open(home, create=False) as registry:
-        version = registry.resolve(ref)
-        record = version.record
-        stored = record.file("embedding")
-        if stored is None:
-            raise CorruptError(f"'{ref}' has no vectors", hint="tireg verify")
-        tensors = _tensors(record, registry.objects.read(stored.sha256))
-        preview = record.file("preview")
-        picture = registry.objects.path(preview.sha256) if preview else None
-    embedding = make_embedding(
-        record.token,
-        tensors,
-        family=record.base.family if record.base else None,
-        name=version.name,
-        kind=record.kind,
-        negative=record.negative,
-    )
-    extra = Extra(
-        record=record.canonical().decode("utf-8"),
-        author=record.author or "",
-        license=record.license or "",
-        date=record.created,
-        tags=record.tags,
-        resolution=record.recipe.resolution if record.recipe else None,
-        step=record.training.steps if record.training else None,
-        checkpoint=record.base.id if record.base else "",
-        picture=picture,
-    )
+    path = Path(ref).expanduser()
+    if path.is_file() or path.suffix.lower() in FILES:
+        embedding, extra = _from_file(path), Extra()
+    else:
+        embedding, extra = _from_registry(home, ref)
+    place = target or Path()
     try:
-        return write(dialect, target or Path(), embedding, extra=extra, lossy=lossy)
+        if dialect != ALL:
+            return write(dialect, place, embedding, extra=extra, lossy=lossy)
+        return _write_all(place, embedding, extra, lossy, listen)
     except OSError as error:
         raise ConfigError(
-            f"'{target or Path()}' cannot be written: {error.strerror}", hint="--out PATH"
+            f"'{place}' cannot be written: {error.strerror}", hint="--out PATH"
         ) from error
 
 
-def _tensors(record: Record, data: bytes) -> dict[str, Tensor]:
-    return {key: from_fp32(rows) for key, rows in unpack_vectors(record, data).items()}
+def _write_all(
+    place: Path, embedding: ReadEmbedding, extra: Extra, lossy: bool, listen: Listener
+) -> list[Path]:
+    """A folder per dialect below ``place``; what is left out or lost is said."""
+    if place.is_file() or place.suffix:
+        raise InputError(
+            f"'{place}' is a file, and every tool's files need a folder", hint="--out FOLDER"
+        )
+    written: list[Path] = []
+    for dialect in DIALECTS:
+        try:
+            lost = losses(dialect, embedding)
+        except InputError as error:
+            listen(Notice(f"{dialect} is left out: {error.message}"))
+            continue
+        if lost and not lossy:
+            listen(Notice(f"{dialect} is left out: {'; '.join(lost)} (--lossy writes it)"))
+            continue
+        for sentence in lost:
+            listen(Notice(sentence))
+        written += write(dialect, place / dialect, embedding, extra=extra, lossy=lossy)
+    return written
+
+
+def _from_file(path: Path) -> ReadEmbedding:
+    from tireg.dialects import read_group, refusal
+
+    ...
+
+
+def _from_registry(home: Path, ref: str) -> tuple[ReadEmbedding, Extra]:
+    with Registry.open(home, create=False) as registry:
+        version = registry.resolve(ref)
+        record = version.record
+        objects = {
+            file.sha256: registry.objects.read(file.sha256)
+            for file in record.files
+            if file.role == "embedding"
+        }
+        preview = record.file("preview")
+        picture = registry.objects.path(preview.sha256) if preview else None
+    embedding = as_embedding(record, version.name, objects)
+    ...

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tireg.domain.recipes import Recipe, make_recipe
+from tireg.domain.plain_yaml import parse_yaml
+from tireg.domain.recipes import Recipe, check_knob, make_recipe
 from tireg.errors import RecipeError
 
 OTHER_NAMES = {"lr": "learning_rate"}
@@ -21,23 +22,25 @@ def read_recipe(path: Path | None, knobs: Mapping[str, Any]) -> Recipe:
     values = _read(path) if path is not None else {}
     for name, value in knobs.items():
         if value is not None:
+            check_knob(OTHER_NAMES.get(name, name), value, shown=f"--{name.replace('_', '-')}")
             values[OTHER_NAMES.get(name, name)] = value
     return make_recipe(values, name=f"'{path}'" if path is not None else "the recipe")
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
+    name = f"the recipe '{path}'"
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise RecipeError(f"'{path}' is too large for a recipe")
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+            raise RecipeError(f"{name} is too large for a recipe")
+        data = parse_yaml(path.read_text(encoding="utf-8"), name, failure=RecipeError)
     except OSError as error:
-        raise RecipeError(f"the recipe '{path}' cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise RecipeError(f"the recipe '{path}' is not valid YAML") from error
+        raise RecipeError(
+            f"{name} cannot be read: {error.strerror}", hint=f"ls {path.parent}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{name} is not text in UTF-8", hint="save it as UTF-8") from error
     if data is None:
         return {}
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise RecipeError(f"the recipe '{path}' is not a list of knobs", hint="steps: 300")
+        raise RecipeError(f"{name} is not a list of knobs", hint="steps: 300")
     return {OTHER_NAMES.get(str(key), str(key)): value for key, value in data.items()}

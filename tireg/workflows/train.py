@@ -135,6 +135,12 @@ def check_fits(request: TrainRequest, family: Family) -> None:
             "does not have",
             hint="leave out --variants, or train with --steps auto",
         )
+    if request.encoder and (request.recipe.steps != "auto" or request.negative):
+        raise ConfigError(
+            "the scoring encoder is for the probe, which a run of fixed steps or of a negative "
+            "word does not have",
+            hint="leave out --encoder, or train with --steps auto",
+        )
     if request.negative and family.pipeline == "FluxPipeline":
         raise ConfigError(
             f"{family.title} reads no negative prompt, so a negative word does nothing there",

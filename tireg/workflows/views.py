@@ -29,6 +29,7 @@ def list_embeddings(home: Path, *, everything: bool = False) -> dict[str, Any]:
             "version": row.version,
             "token": row.token,
             "kind": row.kind,
+            "negative": row.negative,
             "vectors": row.vectors,
             "tensor_hash": row.tensor_hash,
             "base": row.base,
