@@ -75,7 +75,7 @@ fresh: $(READY)
 
 docs: $(READY)
 	$(PY) -m docs.generate
-	$(PY) -m mkdocs build --strict --quiet --site-dir build/site
+	$(PY) -m mkdocs build --strict --site-dir build/site
 	@echo "open build/site/index.html"
 
 shapes: $(READY)

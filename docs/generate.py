@@ -1,9 +1,10 @@
-"""Write what is made from the code: docs/commands.md and schemas/*.schema.json.
+"""Write what is made from the code: docs/commands.md, docs/metrics.md, schemas/*.schema.json.
 
     python -m docs.generate            writes them
     python -m docs.generate --check    fails when one is stale
 
-The command reference is what ``--help`` prints. The schemas come from the pydantic models.
+The command reference is what ``--help`` prints, the page of metrics what each of them declares.
+The schemas come from the pydantic models.
 """
 
 from __future__ import annotations
@@ -65,6 +66,39 @@ def _pages(command: click.Command, name: str, parent: click.Context) -> Iterator
                     yield from _pages(found, child, ctx)
 
 
+METRICS_HEADER = """# Metrics
+
+Made from the metrics' own declarations by `make docs`; do not edit.
+
+*Null* is what a metric reads where the effect it looks for is absent. *Bad* is what it calls bad.
+*Moved by* and *doubts* are what the studies found:
+[simulated](../evals/studies/simulated.md), [rendered](../evals/studies/rendered.md) and
+[trained](../evals/studies/trained.md). Read them before you believe a number.
+"""
+
+
+def metric_reference() -> str:
+    """Markdown with what every metric declares of itself."""
+    from tireg.metrics import METRICS
+
+    parts = [METRICS_HEADER]
+    for one in METRICS.values():
+        low, high = (f"{end:g}" for end in one.range)
+        target = f" {one.target:g}" if one.target is not None else ""
+        lines = [
+            f"better: {one.direction}{target}, range {low} to {high}, null {one.null:g}",
+            f"baseline: {one.baseline}",
+            f"bad: {one.bad}",
+            f"formula: `{one.formula}`",
+            f"source: {one.source}",
+            *(f"moved by: {what}" for what in one.couplings),
+            *(f"doubt: {what}" for what in one.doubts),
+        ]
+        listed = "\n".join(f"- {line}" for line in lines)
+        parts.append(f"## {one.name}\n\nVersion {one.version}.\n\n{listed}\n")
+    return "\n".join(parts)
+
+
 def _section(title: str, text: str) -> str:
     return f"## {title}\n\n```text\n{text.rstrip()}\n```\n"
 
@@ -85,6 +119,7 @@ def generated() -> dict[str, str]:
     """Every generated file: path from the root, and text."""
     files = {f"schemas/{name}.schema.json": schema(name) for name in MODELS}
     files["docs/commands.md"] = command_reference()
+    files["docs/metrics.md"] = metric_reference()
     return files
 
 
