@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 # Control characters could move the cursor or set the title of a terminal, bidirectional controls
 # could make a text read as another one, lone surrogates cannot be written at all.
@@ -167,15 +168,20 @@ class Out:
 
     def hint(self, command: str) -> None:
         """What to type next, on stderr; not with ``--quiet``."""
-        self.note(f"next: {command}")
+        if not self.quiet:
+            self._write(f"next: {command}", sys.stderr, head="cyan")
 
     def warn(self, text: str) -> None:
         """Something to know before trusting the result, on stderr."""
-        self._write(f"warning: {text}", sys.stderr)
+        self._write(f"warning: {text}", sys.stderr, head="yellow")
 
     def error(self, text: str) -> None:
         """Why it did not work, on stderr."""
-        self._write(f"error: {text}", sys.stderr)
+        self._write(f"error: {text}", sys.stderr, head="bold red")
+
+    def styled(self, line: Text) -> None:
+        """A line of coloured text made here, never from data, on stdout."""
+        _console(sys.stdout).print(line, soft_wrap=True)
 
     def flush(self) -> None:
         """Write out what waits on stdout, so that both streams read in order."""
@@ -197,10 +203,17 @@ class Out:
         """A handler that prints log records of tireg as notes and warnings."""
         return _LogHandler(self)
 
-    def _write(self, text: str, stream: TextIO) -> None:
+    def _write(self, text: str, stream: TextIO, head: str = "") -> None:
+        """Print ``text``; ``head`` colours it up to its first colon where colours are to be had."""
         if stream is sys.stderr:
             self.flush()
         printable = clean(text)
+        if head and _is_terminal(stream) and not os.environ.get("NO_COLOR"):
+            from rich.text import Text
+
+            first, colon, rest = printable.partition(":")
+            _console(stream).print(Text.assemble((first + colon, head), rest), soft_wrap=True)
+            return
         encoding = getattr(stream, "encoding", None) or "utf-8"
         print(printable.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
 

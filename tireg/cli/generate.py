@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tireg.cli.blocks import show_pictures
 from tireg.cli.console import out
 from tireg.cli.listening import listening
 
@@ -45,8 +46,9 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.option("--dtype", default="auto", help="auto, fp32, bf16 or fp16.")
 @click.option("--out", "folder", type=click.Path(path_type=Path), default=Path("pictures"),
               show_default=True, help="Folder to write to.")  # fmt: skip
+@click.option("--preview", is_flag=True, help="Show the pictures in the terminal, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the paths as JSON.")
-def generate(as_json: bool, folder: Path, **options: Any) -> None:
+def generate(as_json: bool, preview: bool, folder: Path, **options: Any) -> None:
     """Draw PROMPTS with the words of --with, one PNG per prompt and seed."""
     from tireg.store.home import registry_home
     from tireg.workflows.generate import GenerateRequest, generate
@@ -59,3 +61,5 @@ def generate(as_json: bool, folder: Path, **options: Any) -> None:
         return
     for path in paths:
         out.text(str(path))
+    if preview:
+        show_pictures(paths)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tireg.cli.blocks import show_pictures
 from tireg.cli.console import out
-from tireg.cli.evaluate import print_scores
+from tireg.cli.evaluate import print_accuracy, print_scores
 from tireg.errors import ConfigError, CorruptError, RefError
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="With --curves: also as a picture, a PNG file.",
 )
+@click.option("--preview", is_flag=True, help="Show its pictures in the terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object.")
-def show(ref: str, curves: bool, target: Path | None, as_json: bool) -> None:
+def show(ref: str, curves: bool, target: Path | None, preview: bool, as_json: bool) -> None:
     """Show REF (NAME, NAME@3, an alias or a hash): record, scores, files."""
     from tireg.store.home import registry_home
     from tireg.workflows.views import show_embedding
@@ -41,11 +43,15 @@ def show(ref: str, curves: bool, target: Path | None, as_json: bool) -> None:
     if as_json:
         out.json(data)
         return
+    if preview:
+        show_pictures(Path(f["path"]) for f in data["files"] if f["role"] == "preview")
+        return
     out.pairs(_summary(data))
     if data["scores"]:
         suite = data["runs"][-1]["suite"]
         out.text(f"\nscores: suite {suite['name']} version {suite['version']}")
         print_scores(data["scores"])
+        print_accuracy(data["accuracy"])
     else:
         out.hint(f"tireg eval {data['name']}")
     out.text("\nfiles")
