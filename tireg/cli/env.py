@@ -23,7 +23,7 @@ def env(as_json: bool) -> None:
     out.pairs({name: version or "missing" for name, version in found["packages"].items()})
     out.text("")
     out.table(found["devices"], ["device", "name", "memory"], empty="torch is not installed")
-    columns = ["package", "version", Column("for"), "install"]
+    columns: list[str | Column] = ["package", "version", Column("for"), "install"]
     rows = [dict(row, install=row["install"] if not row["version"] else None)
             for row in found["optional"]]  # fmt: skip
     out.table(rows, columns, title="\noptional")

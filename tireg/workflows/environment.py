@@ -73,7 +73,9 @@ def _devices() -> dict[str, Any]:
         import torch
     except ImportError:
         return {"devices": [], "threads": 0}
-    found = [{"device": "cpu", "name": platform.processor() or platform.machine(), "memory": None}]
+    found: list[dict[str, Any]] = [
+        {"device": "cpu", "name": platform.processor() or platform.machine(), "memory": None}
+    ]
     for number in range(torch.cuda.device_count()):
         about = torch.cuda.get_device_properties(number)
         found.append({"device": f"cuda:{number}", "name": about.name, "memory": about.total_memory})
