@@ -68,8 +68,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         picture = Image.new("RGB", (64, 64), ground)
         ImageDraw.Draw(picture).ellipse((8 + 4 * number, 10, 40 + 4 * number, 42), fill="crimson")
         picture.save(photos / f"{number}.png")
-    shutil.copy(photos / "0.png", top / "folder" / "more" / "0.png")
-    picture.rotate(90).save(top / "folder" / "more" / "0.png")
+    with Image.open(photos / "0.png") as first:
+        first.rotate(90).save(top / "folder" / "more" / "0.png")
     for name in ("my-ball", "demo-star"):
         subprocess.run(
             [sys.executable, "-m", "tireg", "train", str(photos), "--base", "shapes",
