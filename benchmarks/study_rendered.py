@@ -38,6 +38,7 @@ from tireg.shapes.world import (
 
 PAGE = Path(__file__).resolve().parent.parent / "evals" / "studies" / "rendered.md"
 LEVELS = (0.0, 0.2, 0.5, 1.0)
+WORLDS = 30
 OBEYED = 0.9
 """How often the base draws what the prompt names."""
 
@@ -332,7 +333,7 @@ def main() -> None:
     def tell(line: str) -> None:
         print(f"[{time.monotonic() - started:5.0f} s] {line}", file=sys.stderr)
 
-    worlds, suite = (2 if options.quick else 6), load_suite("shapes-quick")
+    worlds, suite = (2 if options.quick else WORLDS), load_suite("shapes-quick")
     grid = run(worlds, options.seed, suite, tell)
     command = f"python -m benchmarks.study_rendered --seed {options.seed}"
     text = page(grid, worlds, suite, command)

@@ -69,13 +69,19 @@ def world(seed: int = 0, n: int = 6, seeds: int = 3, free: int = 3, **changes: A
     for kind in ("concept", "clip", "copy", "background"):
         plain = drawn()
         kinds[kind] = {
-            "token": slots_only(drawn(concept, 1.0)),
+            # As sure of its prompt as the class noun, whatever of the concept is in it.
+            "token": slots_only(drawn(concept, 6.0 if kind == "concept" else 1.0)),
             "class": plain,
             "base": unit(plain + 0.05 * rng.normal(size=plain.shape)),
         }
     kinds["crop"] = {"pair": slots_only(drawn(concept)), "pair_class": slots_only(drawn())}
+    # From a generator of its own, so that the other numbers do not hang on it.
+    apart = np.random.default_rng(seed + 1000).uniform(0.2, 0.9, (2, total, seeds, seeds))
+    apart = (apart + apart.swapaxes(2, 3)) / 2 * (1 - np.eye(seeds))
+    apart[:, n:] = np.nan
     fields: dict[str, Any] = {
         "prompts": prompts(n, free),
+        "distances": {"perceptual": dict(zip(("token", "class"), apart, strict=True))},
         "seeds": tuple(range(seeds)),
         "images": kinds,
         "references": {k: random_block(rng, 4, toward=concept) for k in kinds},
@@ -93,7 +99,7 @@ def world(seed: int = 0, n: int = 6, seeds: int = 3, free: int = 3, **changes: A
             "object": Words(("dog", "cat", "car", "house"), random_block(rng, 4)),
         },
         "training_words": {"background": ("sofa",), "object": ("house",)},
-        "encoders": {k: f"{k}-encoder" for k in kinds},
+        "encoders": {k: f"{k}-encoder" for k in (*kinds, "perceptual")},
         "probe": {"token": random_block(rng, 7, toward=concept), "class": random_block(rng, 7)},
     }
     return Samples(**(fields | changes))

@@ -187,7 +187,45 @@ class TestUnscored:
         assert "nothing can be lost" in (METRICS["semantic_collapse"](samples).unscored or "")
 
     def test_one_seed_has_no_diversity(self) -> None:
-        assert "two seeds" in (METRICS["diversity"](world(seeds=1)).unscored or "")
+        for name in ("diversity", "diversity_lpips"):
+            assert "two seeds" in (METRICS[name](world(seeds=1)).unscored or "")
+
+    def test_a_fixed_identity_is_no_loss_of_diversity_and_repeated_seeds_are(self) -> None:
+        rng = np.random.default_rng(0)
+        whole = 0.4 * np.sign(rng.normal(size=(8, 4, WIDTH))) + 2 * np.eye(8, WIDTH)[:, None]
+        noun, token = whole.copy(), whole.copy()
+        token[..., -3:] = 0.4  # what the concept is: open for the class noun, fixed for the token
+        repeated = np.repeat(token[:, :1], 4, axis=1)
+        samples = world(n=8, seeds=4, free=0)
+        blocks = {"class": unit(noun), "token": unit(token)}
+        fixed = METRICS["diversity"](with_images(samples, "concept", **blocks))
+        assert fixed.value == pytest.approx(1.0, abs=0.05)
+        assert fixed.details["plain_ratio"] < 0.9
+        half = np.concatenate([token[:, :2], repeated[:, 2:]], axis=1)
+        blocks["token"] = unit(half)
+        assert value("diversity", with_images(samples, "concept", **blocks)) < 0.9
+
+    def test_one_prompt_or_pictures_all_alike_say_nothing_of_diversity(self) -> None:
+        assert "two prompts" in (METRICS["diversity"](world(n=1)).unscored or "")
+        samples = world()
+        one = samples.images["concept"]["token"][:1, :1]
+        still = np.broadcast_to(one, samples.images["concept"]["token"].shape)
+        result = METRICS["diversity"](with_images(samples, "concept", token=still))
+        assert "hardly differ between prompts" in (result.unscored or "")
+
+    def test_distances_are_taken_of_two_pictures_and_never_of_one_with_itself(self) -> None:
+        samples = world(n=2, seeds=3, free=0)
+        other = np.broadcast_to(1.0 - np.eye(3), (2, 3, 3))
+        tables = {"token": 0.25 * other, "class": 0.5 * other}
+        result = METRICS["diversity_lpips"](replace(samples, distances={"perceptual": tables}))
+        assert result.value == pytest.approx(0.5)
+        assert result.details["token"] == pytest.approx(0.25), "DreamBooth's DIV"
+        assert result.encoder == "perceptual-encoder"
+        with pytest.raises(EvaluationError, match="perceptual distances of the token"):
+            replace(samples, distances={"perceptual": {"token": other[:, :2]}})
+        still = {c: 0 * x for c, x in tables.items()}
+        result = METRICS["diversity_lpips"](replace(samples, distances={"perceptual": still}))
+        assert "do not differ" in (result.unscored or "")
 
     def test_one_prompt_has_values_and_no_interval(self) -> None:
         results = compute_all(world(n=1, free=0))
@@ -209,6 +247,9 @@ class TestInvariance:
             samples,
             prompts=tuple(samples.prompts[i] for i in order),
             images={k: {c: x[order] for c, x in v.items()} for k, v in samples.images.items()},
+            distances={
+                k: {c: x[order] for c, x in v.items()} for k, v in samples.distances.items()
+            },
             texts={k: t[order] for k, t in samples.texts.items()},
         )
         for name, result in compute_all(samples).items():
@@ -234,8 +275,16 @@ class TestInvariance:
             for k, v in samples.images.items()
         }
         short = {k: {c: x[:, :3] for c, x in v.items()} for k, v in samples.images.items()}
-        with_holes = compute_all(replace(samples, images=holes))
-        without = compute_all(replace(samples, images=short, seeds=(0, 1, 2)))
+        apart = dict(samples.distances["perceptual"])
+        cut = {c: x[:, :3, :3] for c, x in apart.items()}
+        gone = apart["token"].copy()
+        gone[:, 3], gone[:, :, 3] = np.nan, np.nan
+        with_holes = compute_all(
+            replace(samples, images=holes, distances={"perceptual": {**apart, "token": gone}})
+        )
+        without = compute_all(
+            replace(samples, images=short, distances={"perceptual": cut}, seeds=(0, 1, 2))
+        )
         for name, result in with_holes.items():
             assert result.value == pytest.approx(without[name].value, abs=1e-12), name
             assert result.low == pytest.approx(without[name].low, abs=1e-12), name
@@ -302,7 +351,8 @@ class TestResult:
             ("prompt_fidelity", -0.1, -0.15, -0.05, True),
             ("prompt_fidelity", -0.1, -0.3, 0.1, False),
             ("prompt_fidelity", 0.3, 0.2, 0.4, False),
-            ("diversity", 0.1, 0.05, 0.2, None),
+            ("diversity", -0.4, -0.5, -0.3, True),
+            ("diversity_lpips", 0.1, 0.05, 0.2, None),
             ("semantic_collapse", 0.4, None, None, None),
         ],
     )

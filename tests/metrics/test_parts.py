@@ -34,6 +34,7 @@ class TestDeclarations:
         for seed in range(5):
             for name, result in compute_all(world(seed)).items():
                 low, high = METRICS[name].range
+                assert result.unscored is None, name
                 assert result.value is not None
                 assert low <= result.value <= high
 

@@ -106,6 +106,17 @@ def test_the_oracle_table_states_measured_figures_for_every_bar() -> None:
     assert set(table["scorer zero-shot"]) >= {"shape", "hue", "background", "fill"}
 
 
+def test_what_the_scorer_tells_apart_lies_beside_its_weights() -> None:
+    import torch
+
+    from tireg.models.encoders import open_encoder
+
+    known = open_encoder(str(scorer_path()), device=torch.device("cpu")).accuracy
+    assert known is not None, "measured with these weights"
+    table = json.loads((weights_path() / "oracle.json").read_text(encoding="utf-8"))
+    assert known.accuracy == table["scorer zero-shot"]
+
+
 def test_half_of_the_evaluation_prompts_were_never_rendered() -> None:
     asked = eval_prompts(400)
     assert len(asked) == 400

@@ -82,9 +82,10 @@ def add_word(
 def evaluate(run_cli: RunCli, ref: str, suite: Path, *more: str | Path) -> dict[str, Any]:
     """``tireg eval --json`` on small pictures with the scoring CLIP that comes along."""
     drawn = () if "--rescore" in more or "--images" in more else (*FAST, "--batch", "4")
-    result = run_cli(
-        "eval", ref, "--suite", suite, "--encoder", scorer_path(), *drawn, "--json", *more, code=0
-    )
+    # One CLIP to a run; LPIPS and the others stand beside it.
+    given = any(n == "--encoder" and ":" not in str(more[i + 1]) for i, n in enumerate(more))
+    scorer = () if given else ("--encoder", scorer_path())
+    result = run_cli("eval", ref, "--suite", suite, *scorer, *drawn, "--json", *more, code=0)
     data: dict[str, Any] = json.loads(result.stdout)
     return data
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.conftest import RunCli
 from tests.tinypipes import build_sd1
-from tests.workflows.evaluating import SUITE, add_word, evaluate, scores
+from tests.workflows.evaluating import FAST, SUITE, add_word, evaluate, scores
 from tireg.domain.scores import PRINTED
 from tireg.shapes import scorer_path
 
@@ -39,7 +39,7 @@ def test_scores_have_values_intervals_and_baselines(
     run_cli: RunCli, trained: str, suite: Path
 ) -> None:
     run = evaluate(run_cli, trained, suite)
-    assert set(run) == {"run_id", "embedding", "base", "suite", "scores"}
+    assert set(run) == {"run_id", "embedding", "base", "suite", "scores", "accuracy"}
     assert run["suite"]["name"] == "small"
     assert len(run["suite"]["sha256"]) == 64
     found = scores(run)
@@ -67,6 +67,37 @@ def test_scores_have_values_intervals_and_baselines(
     with Image.open(sheet["path"]) as image:
         assert min(image.size) > 200
         assert np.asarray(image).std() > 5
+
+
+def test_what_the_scorer_tells_apart_stands_beside_its_scores(
+    run_cli: RunCli, trained: str, suite: Path, tmp_path: Path
+) -> None:
+    told = json.loads((scorer_path() / "accuracy.json").read_text())
+    (known,) = evaluate(run_cli, trained, suite)["accuracy"]
+    assert known["encoder"] == "scorer"
+    assert known["accuracy"] == told["accuracy"]
+    (shown,) = json.loads(run_cli("show", trained, "--json").stdout)["accuracy"]
+    assert shown == known
+    for printed in (
+        run_cli("show", trained, code=0),
+        run_cli("eval", trained, "--suite", suite, "--encoder", scorer_path(), *FAST, code=0),
+    ):
+        line = next(x for x in printed.stdout.splitlines() if "itself names right" in x)
+        assert line.startswith("scorer itself names right: shape 98.8%"), "the worst stands first"
+        assert "hue 100.0%" in line
+        assert told["measured_on"] in line
+
+    other = Path(shutil.copytree(scorer_path(), tmp_path / "other"))
+    (other / "accuracy.json").write_text(json.dumps(told | {"weights": "0" * 64}))
+    run = evaluate(run_cli, trained, suite, "--encoder", other)
+    assert "accuracy" not in run, "measured with other weights, it says nothing of these"
+    before = len(json.loads(run_cli("show", trained, "--json").stdout)["runs"])
+    (other / "accuracy.json").write_text(json.dumps(told | {"accuracy": {"shape": 98.8}}))
+    args = ("eval", trained, "--suite", suite, "--encoder", other, *FAST)
+    wrong = run_cli(*args, code=1)
+    assert "accuracy.json" in wrong.stderr
+    assert "less than or equal to 1" in wrong.stderr
+    assert len(json.loads(run_cli("show", trained, "--json").stdout)["runs"]) == before
 
 
 def test_the_same_from_cache_and_from_nothing(

@@ -7,9 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from tests.conftest import RunCli
+from tests.lpips_files import write_heads, write_network
 from tests.workflows.evaluating import (
     FAST,
     SUITE,
@@ -19,7 +23,9 @@ from tests.workflows.evaluating import (
     scores,
 )
 from tireg.domain.scores import PRINTED
+from tireg.models.lpips_distance import open_lpips
 from tireg.shapes import scorer_path
+from tireg.workflows.looking import pixel_hash
 
 PLACES = [(prompt, seed) for prompt in ("red", "blue", "left") for seed in (3, 4)]
 
@@ -153,7 +159,65 @@ def test_other_concepts_are_compared_with_when_named(
     published = evaluate(run_cli, word, suite, "--compat", "ti-code", "--compat", "torchmetrics")
     assert {c["form"] for c in published["compat"]} == {"ti-code", "torchmetrics"}
     assert all(c["value"] is not None and c["differs"] for c in published["compat"])
-    assert set(plain) == {"run_id", "embedding", "base", "suite", "scores"}
+    assert set(plain) == {"run_id", "embedding", "base", "suite", "scores", "accuracy"}
+
+
+def test_lpips_compares_seeds_and_is_part_of_the_run(
+    run_cli: RunCli, word: str, suite: Path, home: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    plain = evaluate(run_cli, word, suite)
+    assert "--encoder lpips:alex" in scores(plain)["diversity_lpips"]["unscored"]
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    args = ("eval", word, "--suite", suite, "--encoder", scorer_path(), "--rescore")
+    write_heads(tmp_path, monkeypatch)
+    gone = run_cli(*args, "--encoder", "lpips:squeeze", code=1)
+    assert "squeezenet1_1, whose weights are not on this machine" in gone.stderr
+    assert "fetch them: python -c" in gone.stderr
+    assert (
+        "two encoders are the LPIPS"
+        in run_cli(*args, "--encoder", "lpips:squeeze", "--encoder", "lpips:alex", code=2).stderr
+    )
+    write_network(tmp_path / "torch", "squeeze")
+    assert len(json.loads(run_cli("show", word, "--json").stdout)["runs"]) == 1
+
+    found = evaluate(run_cli, word, suite, "--rescore", "--encoder", "lpips:squeeze")
+    assert found["run_id"] != plain["run_id"]
+    score = scores(found)["diversity_lpips"]
+    assert (score["encoder"], score["n_prompts"], score["n_seeds"]) == ("lpips:squeeze", 3, 2)
+    shown = json.loads(run_cli("show", word, "--json").stdout)["scores"]
+    details = next(s["details"] for s in shown if s["metric"] == "diversity_lpips")
+    pictures = tokens_by_prompt(home, shown_lines(run_cli, word))
+    encoder = open_lpips("squeeze", device=torch.device("cpu"))
+    by_hand = [encoder.distances(two)[0, 1] for two in pictures]
+    assert details["token"] == pytest.approx(sum(by_hand) / 3)
+
+    def looked(self: object, pictures: object) -> None:
+        raise AssertionError("a pair was compared again")
+
+    monkeypatch.setattr("tireg.models.lpips_distance.LpipsDistance.distances", looked)
+    assert evaluate(run_cli, word, suite, "--encoder", "lpips:squeeze") == found
+
+
+def shown_lines(run_cli: RunCli, word: str) -> list[dict[str, Any]]:
+    """The per-picture lines of the newest run."""
+    files = json.loads(run_cli("show", word, "--json").stdout)["files"]
+    path = [file["path"] for file in files if file["role"] == "samples"][-1]
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def tokens_by_prompt(home: Path, lines: list[dict[str, Any]]) -> list[list[np.ndarray]]:
+    """The kept pictures of the word, by prompt."""
+    kept = {}
+    for path in (home / "cache" / "pictures").rglob("*.png"):
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        kept[pixel_hash(pixels)] = pixels
+    groups: dict[str, list[np.ndarray]] = {}
+    for line in lines:
+        if line["condition"] == "token":
+            groups.setdefault(line["prompt"], []).append(kept[line["sha256"]])
+    return list(groups.values())
 
 
 def test_a_negative_word_is_drawn_in_the_negative_prompt(

@@ -13,6 +13,7 @@ from tireg.cli.listening import listening
 @click.command()
 @click.argument("ref", metavar="REF|FILE")
 @click.option("--base", help="Base on this machine [the one it was trained on].")
+@click.option("--base-config", help="Diffusers folder of configs, for a single-file base.")
 @click.option("--noun", help="Ordinary word to compare with [its class noun].")
 @click.option("--suite", help="Suite whose contexts are tried [by family and kind].")
 @click.option("--json", "as_json", is_flag=True, help="Print one object.")
@@ -20,7 +21,8 @@ def check(ref: str, as_json: bool, **options: Any) -> None:
     """Look at the vectors and the token of REF, and at what they do to the base's text encoders.
 
     Draws nothing and takes seconds: numbers, lengths, nearest words, collisions, collapse of
-    meaning, and whether prompts without the token keep every bit. Exits 1 if anything is wrong;
+    meaning, whether prompts without the token keep every bit, and whether the base is still the
+    one it was learned on. Exits 1 if anything is wrong;
     doubts alone exit 0.
     """
     from tireg.store.home import registry_home

@@ -180,6 +180,16 @@ class RunSpec(Grown):
     )
 
 
+class EncoderAccuracy(Part):
+    """What an encoder of a run is known to tell apart: no metric sees what it cannot."""
+
+    encoder: str
+    measured_on: str
+    accuracy: dict[str, float] = Field(
+        description="By attribute: share of pictures that it names right, 0 to 1."
+    )
+
+
 class Transfer(Part):
     """How much of one score is left on a base that the embedding was not made on."""
 
@@ -223,6 +233,11 @@ class Run(Grown, Document):
     verdict_reason: str = Field(default="", json_schema_extra=LATER)
     transfer: tuple[Transfer, ...] = Field(
         default=(), description="What is left of each score here.", json_schema_extra=LATER
+    )
+    accuracy: tuple[EncoderAccuracy, ...] = Field(
+        default=(),
+        description="Of its encoders, where it was measured.",
+        json_schema_extra=LATER,
     )
     seconds: float = Field(ge=0)
     created: str

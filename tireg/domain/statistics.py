@@ -58,7 +58,7 @@ class SignFlip:
     flips: int
 
 
-def t_quantile(probability: float, df: int) -> float:
+def t_quantile(probability: float, df: float) -> float:
     """Quantile of Student's t.
 
     Args: probability in (0, 1); df >= 1. Returns any real number; tends to the normal quantile.

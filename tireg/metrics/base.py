@@ -41,6 +41,9 @@ class Reading:
     n_seeds: int
     baseline: float | None
     details: Mapping[str, float] = field(default_factory=dict)
+    widened: float = 1.0
+    """How much wider than the spread over prompts alone the interval is: 1, or more where
+    something else that was chosen at random counts too. Tests are widened alike."""
     differences: FloatArray | None = field(default=None, compare=False, repr=False)
     """``[P]`` or ``[P, S]`` paired distances from the baseline, where the value is not itself one.
     Default: the value minus the metric's ``null``."""
@@ -128,7 +131,8 @@ class Needs:
 
     def missing(self, samples: Samples) -> str | None:
         """What is not there, as a reason; None when all is."""
-        images = samples.images.get(self.kind, {}) if self.kind is not None else {}
+        seen = samples.distances if self.kind in samples.distances else samples.images
+        images = seen.get(self.kind, {}) if self.kind is not None else {}
         if self.kind is not None and not images and self.kind in samples.absent:
             return samples.absent[self.kind]
         for condition in self.conditions:
@@ -224,6 +228,8 @@ class Metric:
         estimate = reading.estimate
         apart = self.distance(reading)
         distance = np.array(apart.cluster_values)
+        if reading.widened != 1.0:
+            distance = distance.mean() + (distance - distance.mean()) * reading.widened
         several = apart.low is not None
         return MetricResult(
             metric=self.name,

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 import numpy as np
 
-from tireg.domain.statistics import FloatArray, clustered_mean, from_left_out, ratio_of_means
+from tireg.domain.statistics import (
+    Estimate,
+    FloatArray,
+    IntArray,
+    clustered_mean,
+    from_left_out,
+    ratio_of_means,
+    t_quantile,
+)
 from tireg.metrics.base import Metric, Needs, Reading, Unscored, ids, mean_of, spread, used_seeds
 from tireg.metrics.concept_fidelity import MIN_GAP, reference_likeness, similarity
 from tireg.metrics.samples import SLOT_ROLES, Samples, drawn
@@ -59,41 +71,34 @@ def unmix(change: FloatArray, targets: FloatArray) -> FloatArray:
 
 
 def concept_bleeding(samples: Samples, level: float) -> Reading | Unscored:
-    """The detector-free form: the share of other concepts in what the token changed."""
+    """The detector-free form: the share of other concepts in what the token changed.
+
+    The interval covers the choice of prompts and that of each concept's few pictures.
+    """
     others = samples.others.get("concept", {})
     if not others:
         return Unscored(
             samples.absent.get("others", "there is no other concept in the reference set")
         )
     sets = [samples.references["concept"], *others.values()]
-    alike = _likenesses(sets)
-    if alike is None:
+    known = Known.of(sets)
+    if known is None:
         return Unscored("one picture of a concept cannot say how alike they are; two can")
     rows, images = samples.paired("concept", ("token", "class"), samples.rows(SLOT_ROLES))
     if not rows.size:
         return Unscored("no prompt has a picture of both the token and the class noun")
-    token, noun = (np.stack([similarity(images[c], r) for r in sets], -1) for c in images)
-    means = np.stack([np.nanmean(block, axis=1) for block in (token, noun)])
-    targets = alike - means[1].mean(axis=0)
+    token, noun = (np.nanmean(images[c], axis=1) for c in ("token", "class"))
+    targets = known.alike() - known.means @ noun.mean(axis=0)
     if np.linalg.svd(targets, compute_uv=False)[-1] < LEAST_SPREAD:
         return Unscored(
             "to this encoder two of the concepts, or one and the class noun, look alike"
         )
-
-    def shares(kept: FloatArray) -> FloatArray:
-        own, plain = kept
-        return unmix(own.mean(axis=0) - plain.mean(axis=0), alike - plain.mean(axis=0))
-
-    found = shares(means)
-    count = len(rows)
-    if count > 1:
-        left = [shares(np.delete(means, i, axis=1))[1:].sum() for i in range(count)]
-        n_samples = int(drawn(images["token"]).sum())
-        value = float(found[1:].sum())
-        estimate = from_left_out(value, np.array(left), n_samples=n_samples, level=level)
-    else:
-        estimate = clustered_mean(np.array([found[1:].sum()]), level=level)
-    each = unmix(token - noun, targets)[..., 1:].sum(axis=-1)
+    found = known.shares(token, noun)
+    estimate, widened = _estimate(
+        sets, token, noun, n_samples=int(drawn(images["token"]).sum()), level=level
+    )
+    change = (images["token"] - images["class"]) @ known.means.T
+    each = unmix(change, targets)[..., 1:].sum(axis=-1)
     return Reading(
         estimate=estimate,
         prompt_ids=ids(samples, rows),
@@ -101,25 +106,99 @@ def concept_bleeding(samples: Samples, level: float) -> Reading | Unscored:
         baseline=0.0,
         details={"own": float(found[0])}
         | {f"other:{name}": float(w) for name, w in zip(others, found[1:], strict=True)},
+        widened=widened,
         pictures={"token": spread(each, rows, len(samples.prompts))},
     )
 
 
-def _likenesses(sets: list[FloatArray]) -> FloatArray | None:
-    """Mean cosine between pictures of concepts ``[C, C]``, none with itself; None for a single."""
-    table = np.empty((len(sets), len(sets)))
-    for a, first in enumerate(sets):
-        for b, second in enumerate(sets):
-            own = reference_likeness(first) if a == b else float((first @ second.T).mean())
-            if own is None:
-                return None
-            table[a, b] = own
-    return table
+@dataclass(frozen=True)
+class Known:
+    """What the pictures of C concepts say: their means ``[C, d]``, and how alike those of one
+    are, ``[C]``, none compared with itself."""
+
+    means: FloatArray
+    within: FloatArray
+
+    @classmethod
+    def of(cls, sets: Sequence[FloatArray]) -> Known | None:
+        """From references ``[R, d]`` of each; None where a concept has a single picture."""
+        within = [reference_likeness(pictures) for pictures in sets]
+        if any(one is None for one in within):
+            return None
+        means = np.stack([pictures.mean(axis=0) for pictures in sets])
+        return cls(means, np.array(within, dtype=np.float64))
+
+    def alike(self) -> FloatArray:
+        """Mean cosine between pictures of two concepts, ``[C, C]``."""
+        table = self.means @ self.means.T
+        np.fill_diagonal(table, self.within)
+        return np.asarray(table, dtype=np.float64)
+
+    def shares(self, token: FloatArray, noun: FloatArray) -> FloatArray:
+        """Share of each concept in the way from the class noun's pictures to the token's.
+
+        Args: mean features of each prompt, ``[P, d]`` both. Returns ``[C]``.
+        """
+        start = self.means @ noun.mean(axis=0)
+        return unmix(self.means @ token.mean(axis=0) - start, self.alike() - start)
 
 
-_FEW_REFERENCES = (
-    "study (a): 23% of worlds without any mixing have an interval just above 0, for a concept is "
-    "known from few pictures only; 4% are surely above 0.1, the value that counts as bad"
+def _estimate(
+    sets: Sequence[FloatArray],
+    token: FloatArray,
+    noun: FloatArray,
+    *,
+    n_samples: int,
+    level: float,
+) -> tuple[Estimate, float]:
+    """The shares of others, with the jackknife's variance over prompts and over the pictures of
+    each concept added up, and how much wider than prompts alone that makes the interval.
+
+    Degrees of freedom by Satterthwaite 1946; a concept of two pictures cannot lose one, so then
+    there is no interval.
+    """
+
+    def others(of: Sequence[FloatArray], kept: IntArray | slice = slice(None)) -> float:
+        known = Known.of(of)
+        return math.nan if known is None else float(known.shares(token[kept], noun[kept])[1:].sum())
+
+    value, count = others(sets), len(token)
+    if count == 1:
+        return clustered_mean(np.array([value]), level=level), 1.0
+    left = [others(sets, np.delete(np.arange(count), i)) for i in range(count)]
+    alone = from_left_out(value, left, n_samples=n_samples, level=level)
+    parts = [(alone.std_error, count - 1)]
+    for a, pictures in enumerate(sets):
+        left = [
+            others([*sets[:a], np.delete(pictures, i, axis=0), *sets[a + 1 :]])
+            for i in range(len(pictures))
+        ]
+        error = from_left_out(value, left, n_samples=n_samples, level=level).std_error
+        parts.append((error, len(pictures) - 1))
+    known = [(error**2, df) for error, df in parts if error is not None]
+    if alone.std_error is None or len(known) < len(parts):
+        return replace(alone, low=None, high=None, std_error=None), 1.0
+    variance = sum(part for part, _ in known)
+    if variance == 0.0:
+        return alone, 1.0
+    error = math.sqrt(variance)
+    freedom = variance**2 / sum(part**2 / df for part, df in known)
+    half = t_quantile((1 + level) / 2, max(1.0, freedom)) * error
+    wide = replace(
+        alone, low=value - half, high=value + half, std_error=error,
+        method="jackknife-t over prompts and pictures",
+    )  # fmt: skip
+    return wide, error / alone.std_error if alone.std_error > 0 else 1.0
+
+
+_WIDE = (
+    "study (a): its 95% intervals, which allow for the few pictures of each concept, cover 98%: "
+    "they are wider than they need be; a true share of 0.2 is surely seen in about 7 of 10 worlds"
+)
+_RENDERED = "study (b): through a real encoder Spearman is 0.92 and AUC for a share of 0.2 is 0.83"
+_TRAINED = (
+    "study (c): where trained embeddings truly differed in it, in 2 of 6 concepts, it ordered 9 of "
+    "12 clear pairs right; it often reads half-learned colours as another concept's"
 )
 
 PAIR_BLEEDING = Metric(
@@ -140,12 +219,12 @@ PAIR_BLEEDING = Metric(
 
 CONCEPT_BLEEDING = Metric(
     name="concept_bleeding",
-    version=2,
+    version=3,
     direction="lower",
     range=(float("-inf"), float("inf")),
     null=0.0,
     baseline="class noun at the same seed (0 by definition; 1 is wholly other concepts)",
-    bad="above 0.1 with its whole interval; a little above 0 is the noise of few references",
+    bad="surely above 0, and above 0.1",
     bad_above=0.1,
     formula="sum over j != i of w_j, where w solves d_b = sum over a of w_a (F_ab - F_kb): d_b the "
     "mean of f(x_V).f(R_b) - f(x_k).f(R_b), F_ab between pictures of a and b, F_kb = f(x_k).f(R_b)",
@@ -153,5 +232,5 @@ CONCEPT_BLEEDING = Metric(
     "resemblance of two concepts is no bleeding",
     needs=Needs(kind="concept", conditions=("token", "class"), references=True, roles=SLOT_ROLES),
     function=concept_bleeding,
-    doubts=(_FEW_REFERENCES,),
+    doubts=(_WIDE, _RENDERED, _TRAINED),
 )

@@ -94,4 +94,10 @@ CONCEPT_FIDELITY = Metric(
         "off token lowers it: the class noun it is measured from shows the concept too",
         "mix in lowers it: another concept's look is not this one's",
     ),
+    doubts=(
+        (
+            "study (c): it orders stages of one concept well (AUC 0.92) and not those of different "
+            "concepts (Spearman over all 0.32): compare it within a concept"
+        ),
+    ),
 )

@@ -126,10 +126,6 @@ def _reading(
     )
 
 
-_DISTURBANCE = (
-    "study (a): with a loaded model that disturbs pictures at all it is always above 0, so it says "
-    "nothing about leakage; off_token_leakage does"
-)
 _NEEDS = Needs(kind="concept")
 _BASELINE = "the base without the embedding, same prompt and seed"
 
@@ -178,6 +174,8 @@ OFF_TOKEN_DRIFT = Metric(
     source="image-space drift under adaptation",
     needs=_NEEDS,
     function=off_token_drift,
-    couplings=("no chance level but exact equality: any disturbance of the picture counts",),
-    doubts=(_DISTURBANCE,),
+    couplings=(
+        "no chance level but exact equality: any disturbance of the picture counts",
+        "off token raises it: a picture that shows the concept is a disturbed one, too",
+    ),
 )

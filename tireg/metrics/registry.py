@@ -13,7 +13,7 @@ from tireg.metrics.bleeding import CONCEPT_BLEEDING, PAIR_BLEEDING
 from tireg.metrics.collapse_text import SEMANTIC_COLLAPSE_TEXT
 from tireg.metrics.concept_fidelity import CONCEPT_FIDELITY
 from tireg.metrics.copying import COPYING, COPYING_GAP
-from tireg.metrics.diversity import DIVERSITY, DIVERSITY_MASKED
+from tireg.metrics.diversity import DIVERSITY, DIVERSITY_LPIPS, DIVERSITY_MASKED
 from tireg.metrics.identifiability import IDENTIFIABILITY
 from tireg.metrics.off_token import OFF_TOKEN_DRIFT, OFF_TOKEN_LEAKAGE, OFF_TOKEN_RATE
 from tireg.metrics.prompt_fidelity import PROMPT_FIDELITY, PROMPT_RETRIEVAL
@@ -40,6 +40,7 @@ METRICS: dict[str, Metric] = {
         COPYING_GAP,
         DIVERSITY,
         DIVERSITY_MASKED,
+        DIVERSITY_LPIPS,
         PAIR_BLEEDING,
         CONCEPT_BLEEDING,
         STYLE_CONTENT_LEAKAGE,

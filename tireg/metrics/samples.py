@@ -8,6 +8,7 @@ Feature kinds (what saw the picture):
     copy        a copy detector (SSCD)
     background  f on the picture with the concept masked out
     crop        f on the concept's crop, in pictures that show two concepts
+    perceptual  a distance between two pictures (LPIPS): no features, but ``distances``
 
 Conditions (how the picture was drawn): ``token``, ``class`` and ``empty`` as in a suite, ``base``
 (class noun or token-free prompt on the base without the embedding), ``pair`` ("V_a and V_b") and
@@ -66,6 +67,9 @@ class Samples:
     seeds: tuple[int, ...]
     images: Mapping[str, Mapping[str, FloatArray]] = field(default_factory=dict)
     """Kind, then condition: ``[P, S, d]``."""
+    distances: Mapping[str, Mapping[str, FloatArray]] = field(default_factory=dict)
+    """Kind, then condition: ``[P, S, S]`` between the pictures of one prompt, 0 on the diagonal,
+    NaN where either was not drawn."""
     references: Mapping[str, FloatArray] = field(default_factory=dict)
     """Kind: ``[R, d]``, the training pictures."""
     held_out: Mapping[str, FloatArray] = field(default_factory=dict)
@@ -102,6 +106,13 @@ class Samples:
                         f"not [{shape[0]} prompts, {shape[1]} seeds, width]"
                     )
                 _check_unit(features, name)
+        for kind, tables in self.distances.items():
+            for condition, table in tables.items():
+                if table.shape != (*shape, shape[1]):
+                    raise EvaluationError(
+                        f"the {kind} distances of the {condition} pictures have shape "
+                        f"{table.shape}, not [{shape[0]} prompts, {shape[1]} seeds, {shape[1]}]"
+                    )
         for variant, texts in self.texts.items():
             if texts.ndim != 2 or len(texts) != shape[0]:
                 raise EvaluationError(f"the '{variant}' texts are not [{shape[0]} prompts, width]")

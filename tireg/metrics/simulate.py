@@ -11,7 +11,7 @@ Features are exact attribute codes plus a little noise: this tests the estimator
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -30,8 +30,6 @@ OBEYED = 0.9
 """How often the base draws an attribute that the prompt names."""
 REDRAWN = 0.3
 """How often an attribute comes out otherwise with the token, though nothing went wrong."""
-DISTURBED = 0.1
-"""The same on the loaded model without the token; 0 for a plain embedding."""
 CONCENTRATION = 10.0
 """How alike prompts are: each prompt has its own dial, beta-distributed around the set one."""
 
@@ -58,6 +56,8 @@ class Dials:
     """Pictures with the training pictures' thing in place of the one asked for."""
     mix_in: float = 0.0
     """Pictures of the token whose object is another stored concept."""
+    disturbance: float = 0.1
+    """Attributes that come out otherwise on the loaded model; 0 for a plain embedding."""
 
 
 DIALS: tuple[str, ...] = tuple(dial.name for dial in fields(Dials))
@@ -103,28 +103,43 @@ def make_world(rng: np.random.Generator, *, references: int = 5) -> World:
     """A random concept, its pictures (four fifths on one background, with one thing)."""
     background, thing = int(rng.integers(SIZES[BACKGROUND])), int(rng.integers(SIZES[THING]))
     concepts = [_random(rng, 1).attributes[0, :N_OBJECT] for _ in range(3)]
-
-    def photographs(concept: IntArray, usual: bool) -> Pictures:
-        pictures = _random(rng, references)
-        attributes = pictures.attributes.copy()
-        attributes[:, :N_OBJECT] = concept
-        if usual:
-            for column, value in ((BACKGROUND, background), (THING, thing)):
-                same = np.arange(references) < round(0.8 * references)
-                attributes[same, column] = value
-        return Pictures(attributes, pictures.fingerprint)
-
+    usual = (background, thing)
     return World(
         concept=concepts[0],
         others=tuple(concepts[1:]),
         background=background,
         thing=thing,
-        references=photographs(concepts[0], True),
-        held_out=photographs(concepts[0], True),
-        other_references=tuple(photographs(c, False) for c in concepts[1:]),
+        references=_photographs(rng, concepts[0], references, usual),
+        held_out=_photographs(rng, concepts[0], references, usual),
+        other_references=tuple(_photographs(rng, c, references) for c in concepts[1:]),
         direction=_unit(rng.normal(size=(sum(SIZES) + 1 + FINGERPRINT,))),
         seed=int(rng.integers(2**31)),
     )
+
+
+def photographed_again(world: World, rng: np.random.Generator, *, references: int = 5) -> World:
+    """The same concepts with other pictures of each, taken in the same manner."""
+    usual = (world.background, world.thing)
+    return replace(
+        world,
+        references=_photographs(rng, world.concept, references, usual),
+        other_references=tuple(_photographs(rng, c, references) for c in world.others),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def _photographs(
+    rng: np.random.Generator, concept: IntArray, count: int, usual: tuple[int, int] | None = None
+) -> Pictures:
+    """Pictures of a concept; with ``usual``, four fifths have that background and that thing."""
+    pictures = _random(rng, count)
+    attributes = pictures.attributes.copy()
+    attributes[:, :N_OBJECT] = concept
+    if usual is not None:
+        same = np.arange(count) < round(0.8 * count)
+        for column, value in zip((BACKGROUND, THING), usual, strict=True):
+            attributes[same, column] = value
+    return Pictures(attributes, pictures.fingerprint)
 
 
 def simulate(
@@ -147,7 +162,7 @@ def simulate(
     wish[:prompts, N_OBJECT:], asked[:prompts, N_OBJECT:] = scene, named
     base = _obeying(rng, _random(rng, total, seeds), wish, asked)
     again, other = (_obeying(rng, _random(rng, total, seeds), wish, asked) for _ in range(2))
-    plain = _off_token(world, dials, rng, _redrawn(rng, base, again, DISTURBED))
+    plain = _off_token(world, dials, rng, _redrawn(rng, base, again, dials.disturbance))
     token = _personalised(world, dials, rng, _redrawn(rng, plain, other, REDRAWN), asked)
     pair_class = _with_object(token, world.concept)
     swapped = _with_object(token, world.others[0])
@@ -158,13 +173,17 @@ def simulate(
         kind: {condition: encode(rng, p) for condition, p in drawn.items()}
         for kind, encode in ENCODERS.items()
     }
+    # What is the same picture, an encoder sees as the same.
+    untouched = (plain.fingerprint == base.fingerprint).all(axis=-1)
+    untouched &= (plain.attributes == base.attributes).all(axis=-1)
+    for blocks in images.values():
+        blocks["class"] = np.where(untouched[..., None], blocks["base"], blocks["class"])
     images["crop"] = {c: _crop(rng, p) for c, p in (("pair", pair), ("pair_class", pair_class))}
     for conditions in images.values():
         for condition in ("token", "pair", "pair_class"):
             if condition in conditions:
                 conditions[condition][prompts:] = np.nan
-    kinds = {**ENCODERS, "crop": _crop}
-    texts = _texts(wish, asked, prompts)
+    kinds, texts = {**ENCODERS, "crop": _crop}, _texts(wish, asked, prompts)
     once = np.random.default_rng(world.seed)
     return Samples(
         prompts=tuple(_prompt(i, wish[i], i < prompts) for i in range(total)),

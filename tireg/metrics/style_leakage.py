@@ -107,6 +107,12 @@ STYLE_CONTENT_LEAKAGE = Metric(
     needs=_NEEDS,
     function=style_content_leakage,
     couplings=("copying raises it: training pictures come with their things",),
+    doubts=(
+        (
+            "study (c): no trained style brought its shape along, so it has not been tested on "
+            "trained embeddings"
+        ),
+    ),
 )
 
 STYLE_INTRUSION = Metric(
@@ -125,5 +131,11 @@ STYLE_INTRUSION = Metric(
     couplings=(
         "suppression raises it: without the thing asked for, the choice is a coin toss",
         "copying raises it: training pictures come with their things",
+    ),
+    doubts=(
+        (
+            "study (c): no trained style brought its shape along, so it has not been tested on "
+            "trained embeddings"
+        ),
     ),
 )

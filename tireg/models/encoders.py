@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from tireg.domain.accuracy import Accuracy, known_accuracy
 from tireg.errors import EvaluationError, InputError
 
 # For real bases: a CLIP that shares no weights with any Stable Diffusion text tower, because a
@@ -80,6 +81,8 @@ class ClipEncoder(PictureEncoder):
     """An open CLIP: it reads texts, too."""
 
     tokenizer: Any = None
+    accuracy: Accuracy | None = None
+    """What it is known to tell apart; None: nobody measured it."""
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """Features [n, d], fp32, unit norm, of texts."""
@@ -97,7 +100,8 @@ class ClipEncoder(PictureEncoder):
 def open_encoder(name: str, *, device: torch.device, label: str | None = None) -> ClipEncoder:
     """Open a CLIP: a folder with open_clip config and weights, or ``MODEL:TAG`` of open_clip.
 
-    ``label`` is the name to record (a folder's own name otherwise). Raises InputError for an
+    ``label`` is the name to record (a folder's own name otherwise). An ``accuracy.json`` in the
+    folder says what the encoder is known to tell apart. Raises InputError for an
     unknown model or tag and EvaluationError when its weights cannot be had.
     """
     import open_clip
@@ -120,13 +124,15 @@ def open_encoder(name: str, *, device: torch.device, label: str | None = None) -
             hint="give one that is on this machine: --encoder FOLDER or MODEL:TAG",
         ) from error
     model.requires_grad_(False).eval()
+    local, sha256 = folder.is_dir(), weights_hash(model)
     return ClipEncoder(
-        label or (folder.name if folder.is_dir() else name),
-        weights_hash(model),
+        label or (folder.name if local else name),
+        sha256,
         model,
         preprocess,
         device,
         tokenizer=tokenizer,
+        accuracy=known_accuracy(folder, sha256) if local else None,
     )
 
 

@@ -17,7 +17,8 @@ import torch
 from tireg.domain.families import Encoder, Family, family
 from tireg.domain.fingerprints import EncoderFingerprint, Fingerprint
 from tireg.errors import BaseError
-from tireg.models.fingerprint import measure_encoder
+from tireg.models.fingerprint import load_tokenizer, measure_encoder
+from tireg.models.folders import read_config
 from tireg.models.weight_files import sampled_digest, tensors_of
 
 DENOISER = "model.diffusion_model."
@@ -53,6 +54,28 @@ def measure_file(path: Path) -> tuple[str, Fingerprint]:
     return ident, Fingerprint(encoders=encoders, denoiser_sha256=denoiser)
 
 
+def encoder_of_file(path: Path, row: Family, key: str, config: Path | None) -> tuple[Any, Any]:
+    """One text encoder of a single file and its tokenizer, without the rest of the checkpoint.
+
+    ``config`` is the diffusers folder of the configs and tokenizers that go with the file; without
+    it they are those of the family. Raises BaseError where they do not fit, and for families whose
+    text encoders are not read out of files.
+    """
+    encoder = row.encoder(key)
+    if encoder is None or row.id not in PLACES:
+        raise BaseError(f"the text encoders of a {row.title} file cannot be read out of it")
+    prefix, naming = PLACES[row.id][key]
+    model = _build(encoder, _read(path, prefix), prefix, naming, config)
+    tokenizer = clip_tokenizer() if config is None else load_tokenizer(config, encoder)
+    rows = model.get_input_embeddings().weight.shape[0]
+    if rows != len(tokenizer):
+        raise BaseError(
+            f"the token table of '{path.name}' has {rows} rows, its tokenizer {len(tokenizer)}",
+            hint="--base-config with the diffusers folder that it was made from",
+        )
+    return model, tokenizer
+
+
 def check_safetensors(path: Path) -> None:
     """BaseError for a file that is no safetensors by its name: a pickle, which is never opened."""
     if path.suffix.lower() not in (".safetensors", ".sft"):
@@ -86,20 +109,24 @@ def _read(path: Path, prefix: str) -> dict[str, torch.Tensor]:
         return {name: opened.get_tensor(name) for name in names}
 
 
-def _build(encoder: Encoder, weights: dict[str, torch.Tensor], prefix: str, naming: str) -> Any:
-    """The encoder as transformers has it, in the numbers of the file."""
+def _build(
+    encoder: Encoder,
+    weights: dict[str, torch.Tensor],
+    prefix: str,
+    naming: str,
+    folder: Path | None = None,
+) -> Any:
+    """The encoder as transformers has it, in the numbers of the file.
+
+    Its architecture is that of the config in ``folder``, else the family's.
+    """
     import transformers
 
-    table = "token_embedding.weight"
-    rows, width = next(w.shape for name, w in weights.items() if name.endswith(table))
-    mark = "transformer.resblocks." if naming == "open_clip" else "encoder.layers."
-    depth = 1 + max(int(n.split(mark)[1].split(".")[0]) for n in weights if mark in n)
-    config = transformers.CLIPTextConfig(
-        vocab_size=rows, hidden_size=width, intermediate_size=4 * width,
-        num_hidden_layers=min(depth, encoder.layers or depth), projection_dim=width,
-        num_attention_heads=max(1, width // 64), max_position_embeddings=encoder.max_length or 77,
-        hidden_act=encoder.activation or "quick_gelu",
-    )  # fmt: skip
+    if folder is None:
+        config = _family_config(encoder, weights, naming)
+    else:
+        told = read_config(folder, encoder.component)
+        config = transformers.CLIPTextConfig.from_dict(told)
     with torch.device("meta"):
         model = transformers.CLIPTextModel(config).eval()
     if naming == "open_clip":
@@ -108,6 +135,27 @@ def _build(encoder: Encoder, weights: dict[str, torch.Tensor], prefix: str, nami
         named = convert_open_clip_checkpoint(model, weights, prefix=prefix)
     else:
         named = {name.removeprefix(prefix): weight for name, weight in weights.items()}
+    _fill(model, encoder, named)
+    return model
+
+
+def _family_config(encoder: Encoder, weights: dict[str, torch.Tensor], naming: str) -> Any:
+    import transformers
+
+    table = "token_embedding.weight"
+    rows, width = next(w.shape for name, w in weights.items() if name.endswith(table))
+    mark = "transformer.resblocks." if naming == "open_clip" else "encoder.layers."
+    depth = 1 + max(int(n.split(mark)[1].split(".")[0]) for n in weights if mark in n)
+    return transformers.CLIPTextConfig(
+        vocab_size=rows, hidden_size=width, intermediate_size=4 * width,
+        num_hidden_layers=min(depth, encoder.layers or depth), projection_dim=width,
+        num_attention_heads=max(1, width // 64), max_position_embeddings=encoder.max_length or 77,
+        hidden_act=encoder.activation or "quick_gelu",
+    )  # fmt: skip
+
+
+def _fill(model: Any, encoder: Encoder, named: dict[str, torch.Tensor]) -> None:
+    """Put the weights into the model. BaseError for one that is missing or of another size."""
     wanted = model.state_dict()
     bare = {name.removeprefix("text_model."): weight for name, weight in named.items()}
     found = {name: bare.get(name.removeprefix("text_model.")) for name in wanted}
@@ -124,11 +172,10 @@ def _build(encoder: Encoder, weights: dict[str, torch.Tensor], prefix: str, nami
         raise BaseError(f"the text encoder {encoder.key} in the file has an unknown size: {odd[0]}")
     kept = {name: weight for name, weight in found.items() if weight is not None}
     model.load_state_dict(kept, strict=False, assign=True)
-    positions = torch.arange(config.max_position_embeddings).expand((1, -1))
+    positions = torch.arange(model.config.max_position_embeddings).expand((1, -1))
     for module in model.modules():
         if "position_ids" in dict(module.named_buffers(recurse=False)):
             module.register_buffer("position_ids", positions, persistent=False)
-    return model
 
 
 def clip_tokenizer() -> Any:

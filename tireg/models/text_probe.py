@@ -12,8 +12,10 @@ import numpy as np
 import torch
 
 from tireg.domain.families import Encoder, Family
+from tireg.errors import BaseError
 from tireg.models.bases import load
 from tireg.models.fingerprint import load_encoder, load_tokenizer
+from tireg.models.single_file import PLACES, encoder_of_file
 from tireg.models.tokens import (
     detach_rows,
     is_ordinary_word,
@@ -21,6 +23,7 @@ from tireg.models.tokens import (
     table_weight,
     word_ids,
 )
+from tireg.models.weight_files import tensors_of
 
 FULL_PRECISION_BELOW = 1_500_000_000
 """Encoders of fewer weights than this compute in fp32; larger ones as their files hold them."""
@@ -119,11 +122,40 @@ def open_probe(folder: Path, family: Family, key: str) -> TextProbe:
     row = family.encoder(key)
     if row is None:
         raise KeyError(key)
-    model = load_encoder(folder, row)
+    return _probe(family, row, load_encoder(folder, row), load_tokenizer(folder, row))
+
+
+def open_file_probe(path: Path, family: Family, key: str, config: Path | None) -> TextProbe:
+    """The encoder ``key`` of a checkpoint in one file. BaseError where it cannot be read.
+
+    Of SD1, SD2 and SDXL it is in the file. The files of other families come without, and it is
+    that of ``config``, the diffusers folder whose configs go with the file.
+    """
+    row = family.encoder(key)
+    if row is None:
+        raise KeyError(key)
+    if family.id in PLACES:
+        return _probe(family, row, *encoder_of_file(path, family, key, config))
+    own = ("text_encoder", "conditioner.", "cond_stage_model.")
+    if any(tensor.name.startswith(own) for tensor in tensors_of(path)):
+        raise BaseError(
+            f"the text encoders inside '{path.name}' are in a layout that is not read alone",
+            hint="--base with the diffusers folder of the model",
+        )
+    if config is None:
+        raise BaseError(
+            f"'{path.name}' holds no text encoders; those of a {family.title} file come with its "
+            "configs",
+            hint="--base-config FOLDER",
+        )
+    return _probe(family, row, load_encoder(config, row), load_tokenizer(config, row))
+
+
+def _probe(family: Family, row: Encoder, model: Any, tokenizer: Any) -> TextProbe:
     if sum(p.numel() for p in model.parameters()) < FULL_PRECISION_BELOW:
         model = model.float()
     model.requires_grad_(False)
-    parts: Mapping[str, Any] = {row.component: model, row.tokenizer: load_tokenizer(folder, row)}
+    parts: Mapping[str, Any] = {row.component: model, row.tokenizer: tokenizer}
     return TextProbe(family, row, SimpleNamespace(**parts))
 
 

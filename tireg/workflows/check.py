@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tireg.domain.fingerprints import BaseRef
 from tireg.errors import BaseError, InputError
 from tireg.store.registry import Registry
-from tireg.workflows.compat import FILES
-from tireg.workflows.places import BUILT_IN
+from tireg.workflows.filed import read_one, recorded
 from tireg.workflows.progress import Event, Listener, silent
 from tireg.workflows.vectors import unpack_vectors
 
@@ -50,7 +50,7 @@ class Subject:
     name: str
     token: str
     rows: Mapping[str, np.ndarray]
-    base: str | None
+    base: BaseRef | None
     class_noun: str | None
     kind: str | None
     negative: bool
@@ -61,6 +61,7 @@ def check(
     ref: str,
     *,
     base: str | None = None,
+    base_config: str | None = None,
     noun: str | None = None,
     suite: str | None = None,
     listen: Listener = silent,
@@ -68,33 +69,43 @@ def check(
     """Look at the vectors, the token, and what they do to the base's text encoders alone.
 
     ``ref`` is a registry reference or an embedding file; ``base`` a base on this machine (default:
-    the one it was trained on), of which only text encoders are read; ``noun`` and ``suite``
-    replace the class noun and the suite whose contexts are tried. ``ok`` is false where a finding
-    is ``wrong``. Raises RefError, FileRefusedError, BaseError or SuiteError for what is not there.
+    the one it was trained on), a folder or a single file with ``base_config``, of which only text
+    encoders are tried; ``noun`` and ``suite`` replace the class noun and the suite whose contexts
+    are tried. ``ok`` is false where a finding is ``wrong``. Raises RefError, FileRefusedError,
+    BaseError or SuiteError for what is not there.
     """
     with Registry.open(home, create=False) as registry:
         subject = _subject(registry, ref)
         tokens = [(row.name, row.token) for row in registry.list(limit=None)]
         known = {row.id: row.path for row in registry.bases() if row.path}
     findings = vector_findings(subject.rows) + token_findings(subject, tokens)
-    wanted = base or subject.base
-    folder = _folder(wanted, known)
-    if base is not None and folder is None:
+    from tireg.workflows.check_base import place_here
+
+    named = subject.base.id if subject.base else None
+    wanted = base or named
+    place = place_here(wanted, known, base_config)
+    if base is not None and place is None:
         raise BaseError(f"the base '{base}' is not on this machine", hint=f"tireg bases add {base}")
-    if folder is None:
+    if place is None:
         findings.append(_absent(wanted, ref))
     else:
         from tireg.workflows.check_encoders import encoder_findings
 
         listen(Event("reading the text encoders", 0, len(subject.rows), wanted or ""))
-        findings += encoder_findings(
-            subject, folder, noun=noun or subject.class_noun, suite=suite, listen=listen
-        )
+        try:
+            findings += encoder_findings(
+                home, subject, place, own=wanted == named,
+                noun=noun or subject.class_noun, suite=suite, listen=listen,
+            )  # fmt: skip
+        except BaseError as error:
+            if base is not None or base_config is not None:
+                raise
+            findings.append(Finding("text encoders", None, "not checked", None, str(error)))
     return {
         "embedding": subject.name or str(ref),
         "file": not subject.name,
         "token": subject.token,
-        "base": wanted if folder is not None else None,
+        "base": wanted if place is not None else None,
         "ok": not any(finding.status == "wrong" for finding in findings),
         "findings": [asdict(finding) for finding in findings],
     }
@@ -176,21 +187,10 @@ def _absent(base: str | None, ref: str) -> Finding:
     return Finding("text encoders", None, "not checked", None, words)
 
 
-def _folder(name: str | None, known: Mapping[str, str]) -> Path | None:
-    """The base's folder if it is on this machine; nothing is fetched."""
-    if name is None:
-        return None
-    if name in BUILT_IN:
-        return BUILT_IN[name].folder()
-    places = [Path(name).expanduser(), *([Path(known[name])] if name in known else [])]
-    return next((p.resolve() for p in places if (p / "model_index.json").is_file()), None)
-
-
 def _subject(registry: Registry, ref: str) -> Subject:
-    path = Path(ref).expanduser()
-    if path.exists() or "/" in ref or path.suffix.lower() in FILES:
-        return _subject_of_file(path)
-    version = registry.resolve(ref)
+    version = recorded(registry, ref)
+    if version is None:
+        return _subject_of_file(Path(ref).expanduser())
     record = version.record
     stored = record.file("embedding")
     if stored is None:
@@ -200,7 +200,7 @@ def _subject(registry: Registry, ref: str) -> Subject:
         version.name,
         record.token,
         rows,
-        record.base.id if record.base else None,
+        record.base,
         record.class_noun,
         record.kind,
         record.negative,
@@ -208,16 +208,6 @@ def _subject(registry: Registry, ref: str) -> Subject:
 
 
 def _subject_of_file(path: Path) -> Subject:
-    from tireg.dialects import read_path, refusal
-
-    readings = read_path(path)
-    embeddings = [embedding for reading in readings for embedding in reading.embeddings]
-    if not embeddings and readings:
-        raise refusal(readings[0])
-    if len(embeddings) != 1:
-        raise InputError(
-            f"'{path}' holds {len(embeddings)} embeddings", hint=f"tireg inspect {path}"
-        )
-    embedding = embeddings[0]
+    _, embedding = read_one(path)
     rows = {key: tensor.to_fp32() for key, tensor in embedding.tensors.items()}
     return Subject("", embedding.token, rows, None, None, None, negative=False)

@@ -10,7 +10,9 @@ from tireg.domain.suites import Suite, fill, load_suite
 from tireg.domain.tensors import is_output_key
 from tireg.errors import BaseError
 from tireg.workflows.check import SAME, Finding, Subject
+from tireg.workflows.check_base import base_findings, family_at, opener
 from tireg.workflows.evaluate import default_suite
+from tireg.workflows.places import Place
 from tireg.workflows.progress import Event, Listener
 
 if TYPE_CHECKING:
@@ -28,17 +30,22 @@ NEAREST = 3
 
 
 def encoder_findings(
-    subject: Subject, folder: Path, *, noun: str | None, suite: str | None, listen: Listener
+    home: Path,
+    subject: Subject,
+    place: Place,
+    *,
+    own: bool,
+    noun: str | None,
+    suite: str | None,
+    listen: Listener,
 ) -> list[Finding]:
-    """Norms, nearest words, collisions, collapse and the off-token invariant, per encoder.
+    """Whether the base is the same, and per encoder norms, nearest words, collisions, collapse
+    and the off-token invariant.
 
-    Opens one text encoder at a time. BaseError where the folder is no base, or none of its
-    encoders is one the embedding has vectors for.
+    Opens one text encoder at a time; ``own``: the base is the record's. BaseError where the place
+    holds no base, or none of its encoders is one the embedding has vectors for.
     """
-    from tireg.models.bases import identify
-    from tireg.models.text_probe import open_probe
-
-    family = identify(folder)
+    family = family_at(place)
     keys = [encoder.key for encoder in family.encoders if encoder.key in subject.rows]
     if not keys:
         raise BaseError(
@@ -47,7 +54,9 @@ def encoder_findings(
             hint="--base with one of the embedding's own family",
         )
     questions = load_suite(suite or default_suite(family.id, subject.kind))
-    found: list[Finding] = []
+    made_on = subject.base.fingerprint if subject.base else None
+    found = base_findings(home, place, family, made_on, own=own)
+    probe_of = opener(place, family)
     for n, key in enumerate(dict.fromkeys([*keys, *subject.rows]), 1):
         if key not in keys:
             words = f"a base of the family {family.id} has no such encoder"
@@ -55,7 +64,7 @@ def encoder_findings(
                 words = "these are added to the encoder's output, which is not looked at"
             found.append(Finding("text encoder", key, "not checked", None, words))
         else:
-            found += _findings(open_probe(folder, family, key), subject, noun, questions)
+            found += _findings(probe_of(key), subject, noun, questions)
         listen(Event("reading the text encoders", n, len(subject.rows), key))
     return found
 

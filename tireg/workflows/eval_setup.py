@@ -24,6 +24,7 @@ from tireg.workflows.looking import FeatureCache, Lookers, open_lookers
 from tireg.workflows.measuring import Job, fingerprint_hash, plan
 from tireg.workflows.places import BUILT_IN, Place, find_base
 from tireg.workflows.progress import Event, Listener, Notice
+from tireg.workflows.shelf import kept_open
 from tireg.workflows.vectors import unpack_vectors
 
 if TYPE_CHECKING:
@@ -171,7 +172,13 @@ def _drawn(request: EvalRequest, subject: _Subject, home_run: Run | None) -> Ope
     suite = load_suite(request.suite) if request.suite else None
     place = find_base(base_name, subject.known, config=request.base_config)
     subject.listen(Event("opening the models", 0, 2, place.id))
-    base = open_base(place.folder, device=request.device, dtype=request.dtype, config=place.config)
+    told = (place.folder, request.device, request.dtype, place.config)
+    base = kept_open(
+        "base", told,
+        lambda: open_base(
+            place.folder, device=request.device, dtype=request.dtype, config=place.config
+        ),
+    )  # fmt: skip
     ref = BaseRef(
         id=place.id,
         revision=place.revision,
@@ -187,13 +194,13 @@ def _drawn(request: EvalRequest, subject: _Subject, home_run: Run | None) -> Ope
     if suite is None:
         family = record.base.family if record.base else base.family.id
         suite = load_suite(default_suite(family, record.kind))
-    sampling = _sampling(request, suite, base, dtype_name(base.dtype))
+    sampling = sampling_of(request, suite, base, dtype_name(base.dtype))
     job = _job(
         subject, suite, lookers, sampling,
         base=base, base_id=ref.id, fingerprint=fingerprint_hash(ref),
     )  # fmt: skip
     spec = _spec(job, subject, ref.revision, home_run=home_run)
-    made_on, verdict = _verdict(record, ref)
+    made_on, verdict = verdict_on(record, ref)
     return Opened(subject.version, job, spec, place, ref, made_on, verdict)
 
 
@@ -299,10 +306,15 @@ def _open_lookers(
     name = base_id if base_id in BUILT_IN else made_on
     default = str(built_in.scorer()) if built_in else ""
     label = f"{name}-scorer" if built_in else None
-    return open_lookers(request.encoders, default, device=device, label=label)
+    told = (tuple(request.encoders), default, str(device), label)
+    return kept_open(
+        "encoders", told,
+        lambda: open_lookers(request.encoders, default, device=device, label=label),
+    )  # fmt: skip
 
 
-def _sampling(request: EvalRequest, suite: Suite, base: Base, dtype: str) -> Sampling:
+def sampling_of(request: EvalRequest, suite: Suite, base: Base, dtype: str) -> Sampling:
+    """How every picture is drawn: what was asked for, else the suite's or the family's way."""
     family = base.family
     side = request.size or suite.size or family.resolution
     return Sampling(
@@ -333,7 +345,7 @@ def _check_same_base(record: Record, ref: BaseRef) -> None:
         )
 
 
-def _verdict(record: Record, ref: BaseRef) -> tuple[Fingerprint | None, Compatibility | None]:
+def verdict_on(record: Record, ref: BaseRef) -> tuple[Fingerprint | None, Compatibility | None]:
     """Where the embedding was made, and the verdict on ``ref`` unless it is the same base."""
     made_on = record.base.fingerprint if record.base else None
     if made_on is None or ref.fingerprint is None or made_on.same_as(ref.fingerprint):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tireg.domain.scores import EncoderRef
+from tireg.domain.scores import EncoderAccuracy, EncoderRef
 from tireg.errors import InputError
 from tireg.workflows.drawing import Shot
 from tireg.workflows.progress import Event, Listener
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     import torch
 
     from tireg.models.encoders import ClipEncoder, PictureEncoder
+    from tireg.models.lpips_distance import LpipsDistance
 
-LIKENESS, COPIES = "dinov2:", "sscd:"
+LIKENESS, COPIES, APART = "dinov2:", "sscd:", "lpips:"
 NOT_READ = {
     "copy": "no copy detector looked: give one with --encoder sscd:FILE",
+    "perceptual": "nothing compared pictures in pairs: give LPIPS with --encoder lpips:alex",
     "background": "nothing here finds the concept in a picture, so it cannot be masked out",
     "crop": "nothing here finds the concept in a picture, so it cannot be cut out",
 }
@@ -34,11 +36,12 @@ NOT_READ = {
 
 @dataclass(frozen=True)
 class Lookers:
-    """The encoders of a run: a CLIP, and what sees likeness and copies."""
+    """The encoders of a run: a CLIP, what sees likeness and copies, what compares two pictures."""
 
     clip: ClipEncoder
     concept: PictureEncoder
     copy: PictureEncoder | None
+    apart: LpipsDistance | None = None
     _read: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
@@ -48,10 +51,28 @@ class Lookers:
         return found | ({"copy": self.copy} if self.copy is not None else {})
 
     @property
+    def names(self) -> dict[str, str]:
+        """What sees each kind, by name."""
+        found = {kind: encoder.name for kind, encoder in self.kinds.items()}
+        return found | ({"perceptual": self.apart.name} if self.apart is not None else {})
+
+    @property
     def refs(self) -> tuple[EncoderRef, ...]:
         """Each encoder once, the CLIP first."""
-        unique = {e.sha256: e for e in (self.clip, self.concept, self.copy) if e is not None}
+        every = (self.clip, self.concept, self.copy, self.apart)
+        unique = {e.sha256: e for e in every if e is not None}
         return tuple(EncoderRef(name=e.name, sha256=sha) for sha, e in unique.items())
+
+    @property
+    def accuracy(self) -> tuple[EncoderAccuracy, ...]:
+        """What the encoders are known to tell apart, where somebody measured it."""
+        known = self.clip.accuracy
+        if known is None:
+            return ()
+        told = EncoderAccuracy(
+            encoder=self.clip.name, measured_on=known.measured_on, accuracy=known.accuracy
+        )
+        return (told,)
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """Features [n, d] of texts; each different text is read once in a run."""
@@ -67,17 +88,21 @@ def open_lookers(
 ) -> Lookers:
     """Open the encoders called ``names``; without a CLIP among them, the one called ``default``.
 
-    ``dinov2:NAME`` looks for likeness, ``sscd:FILE`` for copies, anything else is a CLIP of
-    open_clip. ``label`` is what the default is recorded as. Raises InputError for two of one kind
-    and EvaluationError for one that cannot be opened.
+    ``dinov2:NAME`` looks for likeness, ``sscd:FILE`` for copies, ``lpips:NET`` compares two
+    pictures, anything else is a CLIP of open_clip. ``label`` is what the default is recorded as.
+    Raises InputError for two of one kind, EvaluationError for one that cannot be opened and
+    MissingPackageError for LPIPS without its package.
     """
     from tireg.models.encoders import DEFAULT_ENCODER, open_encoder
     from tireg.models.encoders_vision import open_dino, open_sscd
+    from tireg.models.lpips_distance import open_lpips
 
     dinos = [n.removeprefix(LIKENESS) for n in names if n.startswith(LIKENESS)]
     sscds = [n.removeprefix(COPIES) for n in names if n.startswith(COPIES)]
-    clips = [n for n in names if not n.startswith((LIKENESS, COPIES))]
-    for kind, found in (("CLIP", clips), ("DINOv2", dinos), ("copy detector", sscds)):
+    pairs = [n.removeprefix(APART) for n in names if n.startswith(APART)]
+    clips = [n for n in names if not n.startswith((LIKENESS, COPIES, APART))]
+    every = (("CLIP", clips), ("DINOv2", dinos), ("copy detector", sscds), ("LPIPS", pairs))
+    for kind, found in every:
         if len(found) > 1:
             raise InputError(
                 f"two encoders are the {kind} of one run: {' and '.join(found)}",
@@ -90,7 +115,8 @@ def open_lookers(
     )
     concept = open_dino(dinos[0], device=device) if dinos else clip
     copy = open_sscd(sscds[0], device=device) if sscds else None
-    return Lookers(clip, concept, copy)
+    apart = open_lpips(pairs[0], device=device) if pairs else None
+    return Lookers(clip, concept, copy, apart)
 
 
 class FeatureCache:

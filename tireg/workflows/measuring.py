@@ -157,17 +157,17 @@ def measure_samples(job: Job) -> tuple[Samples, Pictures]:
     places = [(c, at) for c, group in pictures.items() for at in sorted(group)]
     shots = [pictures[c][at] for c, at in places]
     seen = look(shots, job.lookers, job.features, job.listen, "looking at the pictures")
-    return _samples(job, places, seen), pictures
+    return _samples(job, places, seen, pictures), pictures
 
 
-def _samples(job: Job, places: list[tuple[str, Spot]], seen: Seen) -> Samples:
+def _samples(job: Job, places: list[tuple[str, Spot]], seen: Seen, pictures: Pictures) -> Samples:
     """Features of every picture and text, in the layout metrics read."""
     from tireg.metrics.samples import Samples
 
-    words = _vocabularies(job)
+    words, pixels = _vocabularies(job), _pixels(job, places, seen.pixels)
     references = _features_of(job, job.references, "looking at the training pictures")
     images = {kind: _layout(job, places, rows) for kind, rows in seen.features.items()}
-    absent = dict(NOT_READ)
+    absent = {k: why for k, why in NOT_READ.items() if k not in job.lookers.names}
     if job.negative:
         absent["references"] = "a word for the negative prompt is not meant to be seen"
         references = {}
@@ -183,16 +183,30 @@ def _samples(job: Job, places: list[tuple[str, Spot]], seen: Seen) -> Samples:
         prompts=job.suite.prompts,
         seeds=job.seeds,
         images=images,
+        distances=_distances(job, pictures, pixels),
         references=references,
         others=others,
         texts=_texts(job),
-        pixels=_pixels(job, places, seen.pixels),
+        pixels=pixels,
         words=words,
         training_words=_training_words(words, references),
         probe=_probe(job),
-        encoders={kind: encoder.name for kind, encoder in job.lookers.kinds.items()},
+        encoders=job.lookers.names,
         absent=absent,
     )
+
+
+def _distances(
+    job: Job, pictures: Pictures, pixels: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, np.ndarray]]:
+    from tireg.workflows.apart import distances_by_prompt
+
+    encoder = job.lookers.apart
+    if encoder is None:
+        return {}
+    prompts = job.suite.prompts
+    tables = distances_by_prompt(pictures, pixels, prompts, encoder, job.features, job.listen)
+    return {"perceptual": tables}
 
 
 def _called(job: Job, reference: ReferenceSet) -> str:

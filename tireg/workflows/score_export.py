@@ -90,6 +90,28 @@ def _eval_results(runs: Sequence[Run], given: str | None, ref: str) -> list[dict
     return entries
 
 
+def benchmark_scores(runs: Sequence[Run], suites: Sequence[str], ref: str) -> dict[str, bytes]:
+    """By suite name, the ``.eval_results`` file of the latest run on it and the word's own base.
+
+    Suites that are no registered benchmark have none, as its readers take nothing else. Raises
+    SuiteError for a suite that is none, InputError for one of ``suites`` without such scores.
+    """
+    home = latest_runs([run for run in runs if run.verdict is None])
+    found: dict[str, bytes] = {}
+    asked_of = {run.spec.suite.name for run in home}
+    for name in (*(n for n in suite_names() if n in asked_of), *suites):
+        suite = load_suite(name)
+        asked = [run for run in home if run.spec.suite.sha256 == suite.sha256]
+        if asked and (suite.benchmark is not None or name in suites):
+            found[suite.name] = _dump(eval_results(asked[-1], suite), False).encode()
+        elif name in suites:
+            raise InputError(
+                f"{ref} was not scored on the suite '{suite.name}'",
+                hint=f"tireg eval {ref} --suite {name}",
+            )
+    return found
+
+
 def _suite_of(run: Run, given: str | None) -> Suite:
     """The suite a run was asked, found again by its hash."""
     if given is not None:
