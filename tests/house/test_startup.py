@@ -23,6 +23,7 @@ LOOKS = {
     ("train", "--help"): 0,
     ("list",): 0,
     ("list", "--json"): 0,
+    ("search", "fox"): 0,
     ("show", "nothing-of-that-name"): 2,
 }
 

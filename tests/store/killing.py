@@ -21,7 +21,10 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -162,8 +165,64 @@ def kill_once(home: Path, scratch: Path, seed: int, fuse: int, files: int, group
     return killed, after(home, scratch, [t for t in told if t != ["spared"]]), told
 
 
+@dataclass
+class Tally:
+    """What a run has seen so far."""
+
+    wanted: int
+    kills: int = 0
+    sessions: int = 0
+    finished: int = 0
+    verbs: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    def line(self) -> str:
+        """One line for people who wait."""
+        seconds = time.monotonic() - self.began
+        return (
+            f"{self.kills} of {self.wanted} points tried in {seconds / 60:.1f} minutes,"
+            f" {self.finished} embeddings finished before a kill, {len(self.wrong)} lost"
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """All of it."""
+        return {
+            "points tried": self.kills,
+            "sessions": self.sessions,
+            "embeddings finished before a kill": self.finished,
+            "last words before a kill": dict(sorted(self.verbs.items())),
+            "lost": len(self.wrong),
+            "wrong": self.wrong[:20],
+            "seconds": round(time.monotonic() - self.began),
+        }
+
+
+def tries(folder: Path, tally: Tally, options: argparse.Namespace) -> None:
+    """Kill until enough were killed; a session that ends before its kill is another try."""
+    rng = random.Random(options.seed)
+    home = folder / "home"
+    # A session that is spared tells how long one is.
+    longest = _length(folder / "measure", options.files, options.group)
+    while tally.kills < tally.wanted and tally.sessions < 3 * tally.wanted:
+        if tally.sessions % options.homes == 0:
+            shutil.rmtree(home, ignore_errors=True)
+        tally.sessions += 1
+        fuse = rng.randrange(1, longest)
+        killed, found, told = kill_once(
+            home, folder, tally.sessions, fuse, options.files, options.group
+        )
+        tally.kills += killed
+        tally.finished += sum(len(t[1]) for t in told if t[0] == "added")
+        tally.verbs[told[-1][0] if told else "nothing"] += 1
+        where = f"seed {options.seed}, session {tally.sessions}, fuse {fuse}"
+        tally.wrong += [f"{where}: {w}" for w in found]
+        if found or tally.sessions % 25 == 0:
+            print(tally.line(), *found[:3], sep="; ", file=sys.stderr, flush=True)
+
+
 def main() -> int:
-    """Run and print a summary as JSON; exit code 1 if anything was lost."""
+    """Run and print a summary as JSON, also when stopped; exit code 1 if anything was lost."""
     parser = argparse.ArgumentParser(description="kill a writer at random points")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--files", type=int, default=60, help="embeddings per child")
@@ -172,35 +231,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=None, help="where to work")
     options = parser.parse_args()
-    rng = random.Random(options.seed)
-    wrong: list[str] = []
-    kills = attempts = finished = 0
-    longest = 0
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        home, scratch = Path(folder) / "home", Path(folder)
-        # One child that is spared tells how long a session is.
-        while kills < options.kills and attempts < 3 * options.kills:
-            if attempts % options.homes == 0:
-                shutil.rmtree(home, ignore_errors=True)
-            if not longest:
-                longest = _length(Path(folder) / "measure", options.files, options.group)
-            attempts += 1
-            fuse = rng.randrange(1, longest)
-            killed, found, told = kill_once(
-                home, scratch, attempts, fuse, options.files, options.group
-            )
-            kills += killed
-            finished += sum(len(t[1]) for t in told if t[0] == "added")
-            wrong += [f"seed {options.seed}, kill {attempts}, fuse {fuse}: {w}" for w in found]
-    summary = {
-        "points tried": kills,
-        "sessions": attempts,
-        "embeddings finished before a kill": finished,
-        "lost": len(wrong),
-        "wrong": wrong[:20],
-    }
-    print(json.dumps(summary, indent=1))
-    return 1 if wrong or kills < options.kills else 0
+    # As ctrl-c does: tidy up, say how far it came.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    tally = Tally(options.kills)
+    try:
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            tries(Path(folder), tally, options)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+    print(json.dumps(tally.summary(), indent=1))
+    return 1 if tally.wrong or tally.kills < tally.wanted else 0
 
 
 def _length(home: Path, files: int, group: int) -> int:

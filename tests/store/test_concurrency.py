@@ -8,17 +8,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT
 from tests.store import make
 from tests.store.compare import assert_rebuilds
 from tireg.store.registry import Registry
 
 WRITER = """
-import sys, json
+import json, os, sys
 from tests.store import make
 from tireg.store.adding import Item
 from tireg.store.registry import Registry
 number = int(sys.argv[1])
+if sys.argv[2] == "one core":
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 sys.stdin.readline()
 with Registry.open() as registry:
     refs = []
@@ -37,11 +41,35 @@ print(json.dumps(refs))
 """
 
 
-def test_eight_writers(home: Path, tmp_path: Path) -> None:
+CORES = [
+    "all cores",
+    pytest.param(
+        "one core",
+        marks=pytest.mark.skipif(
+            not hasattr(os, "sched_setaffinity"), reason="processes cannot be bound to a core here"
+        ),
+    ),
+]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("cores", CORES)
+@pytest.mark.parametrize("turn", range(5))
+def test_eight_writers_again(home: Path, tmp_path: Path, turn: int, cores: str) -> None:
+    write_at_once(home, tmp_path, cores)
+
+
+@pytest.mark.parametrize("cores", CORES)
+def test_eight_writers(home: Path, tmp_path: Path, cores: str) -> None:
+    write_at_once(home, tmp_path, cores)
+
+
+def write_at_once(home: Path, tmp_path: Path, cores: str) -> None:
+    """Let eight processes write into one home and look at all they said they did."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TIREG_HOME": str(home)}
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(number)],
+            [sys.executable, "-c", WRITER, str(number), cores],
             env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

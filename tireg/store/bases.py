@@ -151,28 +151,40 @@ def runs_on(db: Database, base: str) -> list[tuple[str, str]]:
             [base],
         )
     ]
-    pairs = db.execute(
-        "SELECT DISTINCT base_fingerprint, encoders FROM embeddings"
-        " WHERE base_fingerprint IS NOT NULL"
-    ).fetchall()
-    good: set[tuple[str, str, str]] = set()
+    good: dict[str, list[set[str]]] = {}
     for target in targets:
-        good |= {
-            (target, fingerprint, encoder)
-            for fingerprint, encoder in db.execute(
-                "SELECT fingerprint, encoder FROM verdicts WHERE target = ? AND verdict IN (?, ?)",
-                [target, *GOOD],
-            )
-        }
+        found: dict[str, set[str]] = {}
+        for fingerprint, encoder in db.execute(
+            "SELECT fingerprint, encoder FROM verdicts WHERE target = ? AND verdict IN (?, ?)",
+            [target, *GOOD],
+        ):
+            found.setdefault(fingerprint, set()).add(encoder)
+        for fingerprint, encoders in found.items():
+            good.setdefault(fingerprint, []).append(encoders)
     return [
         (fingerprint, encoders)
-        for fingerprint, encoders in pairs
-        if any(
-            fingerprint == target
-            or all((target, fingerprint, e) in good for e in encoders.split(","))
-            for target in targets
-        )
+        for fingerprint in sorted({*targets, *good})
+        for encoders in _encoders_on(db, fingerprint)
+        if fingerprint in targets
+        or any({*encoders.split(",")} <= known for known in good[fingerprint])
     ]
+
+
+def _encoders_on(db: Database, fingerprint: str) -> list[str]:
+    """Every comma list of encoders among what was trained on ``fingerprint``.
+
+    Each is looked up as the next one in the order of the index: reading a row of every
+    embedding only to drop the repeated ones took 60 ms at 100,000.
+    """
+    lists: list[str] = []
+    while True:
+        row = db.execute(
+            "SELECT min(encoders) FROM embeddings WHERE base_fingerprint = ? AND encoders > ?",
+            [fingerprint, lists[-1] if lists else ""],
+        ).fetchone()
+        if row[0] is None:
+            return lists
+        lists.append(row[0])
 
 
 def _absorb_unmeasured(change: Change, base: BaseRow) -> BaseRow:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 TEMPORARY = ".tmp-"
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 # Above this many files, one sync of the whole file system is cheaper than one per file.
 MANY = 8
 
@@ -29,20 +30,23 @@ class Stage:
     def __init__(self) -> None:
         self.waiting: list[tuple[Path, Path]] = []
         self.placed: list[Path] = []
-        self._folders: set[Path] = set()
 
     def add(self, target: Path, data: bytes) -> None:
         """Write ``data`` beside ``target`` under a temporary name."""
         folder = target.parent
-        if folder not in self._folders:
-            make_folder(folder)
-            self._folders.add(folder)
         temporary = folder / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
         self.waiting.append((temporary, target))
-        with temporary.open("xb", buffering=0) as file:
+        try:
+            handle = os.open(temporary, NEW, 0o666)
+        except FileNotFoundError:
+            make_folder(folder)
+            handle = os.open(temporary, NEW, 0o666)
+        try:
             view = memoryview(data)
             while view:
-                view = view[file.write(view) :]
+                view = view[os.write(handle, view) :]
+        finally:
+            os.close(handle)
 
     def sync(self, *others: Path) -> None:
         """Make every byte written so far survive a power cut, ``others`` along with them."""

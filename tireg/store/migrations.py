@@ -94,4 +94,5 @@ STEPS: tuple[Step, ...] = (
     _search,
     _run(schema.COMPATIBILITY),
     _run(schema.LEANER),
+    _run(schema.BY_ENCODERS),
 )

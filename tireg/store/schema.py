@@ -307,3 +307,13 @@ LEANER = (
     """CREATE INDEX embeddings_fingerprint ON embeddings (base_fingerprint, updated, id)
         WHERE base_fingerprint IS NOT NULL""",
 )
+
+# The pictures of concepts are never looked for by their hashes. What runs on a base is found by
+# its fingerprint and encoders together. Of negative ones there are few.
+BY_ENCODERS = (
+    "DROP INDEX pictures_sha256",
+    "DROP INDEX embeddings_fingerprint",
+    """CREATE INDEX embeddings_fingerprint ON embeddings (base_fingerprint, encoders, updated, id)
+        WHERE base_fingerprint IS NOT NULL""",
+    "CREATE INDEX embeddings_negative ON embeddings (updated, id) WHERE negative = 1",
+)

@@ -165,7 +165,8 @@ def conditions(db: Database, query: Query) -> Conditions:
             way_in="SELECT embedding_id AS id FROM tags WHERE tag = ?",
         )
     if query.negative is not None:
-        found.add("e.negative = ?", int(query.negative))
+        few = "SELECT id FROM embeddings WHERE negative = 1" if query.negative else None
+        found.add(f"e.negative = {int(query.negative)}", way_in=few)
     for metric, least in query.minimum:
         found.add(
             "EXISTS (SELECT 1 FROM headlines h WHERE h.record_sha = e.record_sha"
@@ -194,7 +195,8 @@ def _add_compatible(db: Database, found: Conditions, base: str) -> None:
     found.add(
         f"(e.base_fingerprint, e.encoders) IN (VALUES {marks})",
         *(value for pair in pairs for value in pair),
-        way_in=f"SELECT id FROM embeddings WHERE (base_fingerprint, encoders) IN (VALUES {marks})",
+        way_in=f"SELECT x.id FROM (VALUES {marks}) p CROSS JOIN embeddings x"
+        " ON x.base_fingerprint = p.column1 AND x.encoders = p.column2",
     )
 
 

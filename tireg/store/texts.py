@@ -19,6 +19,8 @@ _UNSPACED = re.compile(
 
 def split_unspaced(text: str) -> str:
     """``text`` with spaces around each character of a script that is written without them."""
+    if text.isascii():
+        return text
     text = unicodedata.normalize("NFC", text)
     return _UNSPACED.sub(r" \1 ", text) if _UNSPACED.search(text) else text
 

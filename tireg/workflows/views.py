@@ -98,6 +98,7 @@ def describe(
         "base_details": record["base"],
         "recipe": record["recipe"],
         "scores": runs[-1]["scores"] if runs else [],
+        "accuracy": runs[-1].get("accuracy", []) if runs else [],
         "runs": [_run_head(run) for run in runs],
         "files": files,
         "record_format_version": record["format_version"],
