@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 import tireg
 from tireg.cli.console import out
@@ -51,6 +52,8 @@ COMMANDS: dict[str, Lazy] = {
     "show": Lazy("Look", "tireg.cli.show:show", "Show all there is to know about one word."),
     "bases": Lazy("Look", "tireg.cli.bases:bases", "List the base models and families."),
     "search": Lazy("Look", "tireg.cli.search:search", "Find words here and on the Hub."),
+    "report": Lazy("Look", "tireg.cli.report:report", "Write a page about a word, or several."),
+    "gallery": Lazy("Look", "tireg.cli.gallery:gallery", "Write the words as pages to look at."),
     "inspect": Lazy("Files", "tireg.cli.files:inspect", "Say what is in an embedding file."),
     "import": Lazy("Files", "tireg.cli.importing:import_", "Take embedding files in."),
     "export": Lazy("Files", "tireg.cli.files:export", "Write a word as a file for other tools."),
@@ -72,6 +75,8 @@ COMMANDS: dict[str, Lazy] = {
     "gc": Lazy("Care", "tireg.cli.care:gc", "Empty the trash for good."),
     "verify": Lazy("Care", "tireg.cli.care:verify", "Check every file against its hash."),
     "doctor": Lazy("Care", "tireg.cli.care:doctor", "Explain what is wrong and repair it."),
+    "env": Lazy("Care", "tireg.cli.env:env", "Say what is installed and what is missing."),
+    "completion": Lazy("Care", "tireg.cli.env:completion", "Let the shell complete commands."),
 }
 
 
@@ -140,7 +145,33 @@ def load_command(name: str) -> click.Command:
         ) from error
     if not isinstance(command, click.Command):
         raise TiregError(f"{COMMANDS[name].target} is not a command")
+    for param in command.params:
+        if isinstance(param, click.Argument) and param.name in ("ref", "refs"):
+            param.type = Word()
     return with_verbosity(command)
+
+
+class Word(click.ParamType[str]):
+    """A word of the registry, by name; the shell completes it."""
+
+    name = "text"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Names that begin with what was typed; none where there is no registry."""
+        from tireg.store.home import registry_home
+        from tireg.workflows.views import list_embeddings
+
+        try:
+            rows = list_embeddings(registry_home(), everything=True)["rows"]
+        except TiregError:
+            return []
+        return [
+            CompletionItem(row["name"], help=row["token"])
+            for row in rows
+            if row["name"].startswith(incomplete)
+        ]
 
 
 def with_verbosity(command: click.Command) -> click.Command:
