@@ -22,8 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Every document that tireg writes or ships, by the name of its schema.
 MODELS = {
+    "accuracy": "tireg.domain.accuracy:Accuracy",
     "concept": "tireg.domain.concept_files:ConceptFile",
     "family": "tireg.domain.families:Family",
+    "fleet": "tireg.workflows.fleet_file:FleetFile",
     "recipe": "tireg.domain.recipes:Recipe",
     "record": "tireg.domain.records:Record",
     "run": "tireg.domain.scores:Run",

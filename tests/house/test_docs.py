@@ -36,8 +36,9 @@ BY_START: dict[str, Proof] = {
     ),
     "tireg train photos/ --base shapes": Run(more=SHORT),
     "tireg train concept.yaml": Run(more=SHORT),
+    "tireg train --fleet": Run(more=SHORT),
     "tireg train photos/ --base stab": REAL,
-    "tireg eval my-ball --suite shapes-quick --rescore": Run(more=("--steps", "2")),
+    "tireg eval my-ball --suite shapes-quick --rescore": Run(),
     "tireg eval my-ball": Run(more=("--steps", "2")),
     "tireg eval my-cat": REAL,
     "tireg publish": ProvenBy(HUB),
@@ -45,6 +46,8 @@ BY_START: dict[str, Proof] = {
     "tireg sync": ProvenBy(HUB),
     "tireg search ball --hub": ProvenBy(HUB),
 }
+# A YAML block is the file that its page speaks of, known by a key of it.
+FILES = {"pictures:": "concept.yaml", "concepts:": "concepts.yaml", "": "recipe.yaml"}
 VARIANTS = Run(more=("--max-steps", "3", "--keep-anyway"))
 
 
@@ -94,7 +97,7 @@ def reader(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 def test_its_commands_run_in_order(page: str, reader: Path, run_cli: RunCli) -> None:
     text = PAGES[page]
     for number, body in enumerate(YAML.findall(text)):
-        name = "concept.yaml" if "pictures:" in body else "recipe.yaml"
+        name = next(file for key, file in FILES.items() if key in body)
         assert number == 0 or not (reader / name).exists(), "two YAML blocks of one kind"
         (reader / name).write_text(body, encoding="utf-8")
     for old in ("my-ball.safetensors", "old-embeddings"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from tireg.cli.console import out
+from tireg.cli.fleet import learn_fleet
 from tireg.cli.listening import listening
 from tireg.domain.concepts import KINDS
 
@@ -97,18 +99,34 @@ def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.argument("pictures", nargs=-1, required=True, type=PATH)
+@click.argument("pictures", nargs=-1, type=PATH)
 @with_options
+@click.option("--fleet", type=PATH, help="Learn every concept of a file or folder, side by side.")
+@click.option(
+    "--fleet-width", type=click.IntRange(1), help="How many at the same time [by memory]."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
-def train(as_json: bool, **options: Any) -> None:
+@click.pass_context
+def train(
+    ctx: click.Context,
+    /,
+    fleet: Path | None,
+    fleet_width: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Learn a word from PICTURES and record it as the next version of its name.
 
     PICTURES are files, a folder, or one concept file (concept.yaml) that also says token and kind.
+    With --fleet there are none: a file of concepts, or a folder with a folder for each, says all.
     """
     from tireg.store.home import registry_home
     from tireg.workflows.train import train
     from tireg.workflows.views import describe_version
 
+    check_given(fleet, fleet_width, options)
+    if fleet is not None:
+        ctx.exit(learn_fleet(fleet, fleet_width, *parts(options), as_json=as_json))
     with listening() as listen:
         version = train(request(options), home=registry_home(), listen=listen)
     if as_json:
@@ -119,14 +137,33 @@ def train(as_json: bool, **options: Any) -> None:
     out.hint(f"tireg eval {version.name}")
 
 
+def check_given(fleet: Path | None, width: int | None, options: dict[str, Any]) -> None:
+    """UsageError for pictures beside a fleet, for neither, and for what a fleet cannot share."""
+    if fleet is None and not options["pictures"]:
+        raise click.UsageError("Missing argument 'PICTURES...'.")
+    if fleet is None and width is not None:
+        raise click.UsageError("--fleet-width is for --fleet.")
+    if fleet is not None and options["pictures"]:
+        raise click.UsageError("Pictures and --fleet do not go together.")
+    if fleet is not None and (options["name"] or options["token"]):
+        raise click.UsageError("--name and --token are for one concept; a fleet's file says them.")
+
+
 def request(options: dict[str, Any]) -> Any:
     """The TrainRequest for the options as click gives them."""
-    from tireg.workflows.learning import Keeping
     from tireg.workflows.recipes import read_recipe
+
+    given, recipe, knobs = parts(options)
+    return replace(given, recipe=read_recipe(recipe, knobs))
+
+
+def parts(options: dict[str, Any]) -> tuple[Any, Path | None, dict[str, Any]]:
+    """A TrainRequest of the default recipe, the recipe file, and the knobs that were typed."""
+    from tireg.workflows.learning import Keeping
     from tireg.workflows.train import TrainRequest
 
     knobs = {name: options.pop(name) for name in KNOBS}
     keeping = Keeping(**{name: options.pop(name) for name in KEEPING})
     options["resume"] = options["resume"] or options["resume_anyway"]
-    recipe = read_recipe(options.pop("recipe"), knobs)
-    return TrainRequest(recipe=recipe, keeping=keeping, **options)
+    recipe = options.pop("recipe")
+    return TrainRequest(keeping=keeping, **options), recipe, knobs

@@ -14,7 +14,7 @@ from tireg.errors import TrainingFailedError
 from tireg.models.bases import Base
 from tireg.models.tokens import TokenRows
 from tireg.training.checkpoint import State
-from tireg.training.data import Data, draw_batch
+from tireg.training.data import Batch, Data, draw_batch
 from tireg.training.objective import Objective
 from tireg.training.optimisers import limit_norms, make_optimiser, rate_at
 from tireg.training.stopping import Check, Front, Look, Rows, gain, has_learned, why_stop
@@ -117,6 +117,8 @@ class Learning:
         self.sums, self.count = run.new_table(), 0
         self.loss_sum = torch.zeros((), device=run.base.device)
         self.step, self.seconds = 0, 0.0
+        # Samples that are looked at in one pass; a fleet has room for more than one run's step.
+        self.piece = run.recipe.batch
         # Gradients at low noise are below what fp16 can hold; the rows' own are fp32.
         self.loss_scale = FP16_SCALE if run.base.dtype == torch.float16 else 1.0
         self.checks: list[Check] = []
@@ -252,7 +254,13 @@ class Learning:
         return check
 
     def _losses(self, parts: list[Part]) -> torch.Tensor:
-        return fixed_losses(self.run.objective, parts, self.recipe.batch)
+        try:
+            return fixed_losses(self.run.objective, parts, self.piece)
+        except torch.OutOfMemoryError:
+            if self.piece <= self.recipe.batch:
+                raise
+        self.piece = self.recipe.batch
+        return fixed_losses(self.run.objective, parts, self.piece)
 
     def _mean(self) -> Rows:
         """Mean of the rows summed up (Polyak averaging); directional rows keep their length."""

@@ -17,7 +17,7 @@ from tireg.workflows.progress import Event, Listener, Notice
 from tireg.workflows.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from tireg.training.loop import Learning, Outcome
+    from tireg.training.loop import Learning, Outcome, Tick
     from tireg.training.stopping import Check
 
 SAVE_SECONDS = 60.0
@@ -45,7 +45,10 @@ class Painter(Protocol):
 
 @dataclass
 class Watch:
-    """What :func:`run_loop` needs besides the run: where to keep it and whom to tell."""
+    """What :func:`run_loop` needs besides the run: where to keep it and whom to tell.
+
+    ``said`` is what the last check said, ``saved`` when the state was kept last.
+    """
 
     folder: RunFolder
     keeping: Keeping
@@ -53,44 +56,58 @@ class Watch:
     paint: Painter | None = None
     board: Any = None
     pick: str = "balanced"
+    said: str = ""
     saved: float = field(default_factory=time.monotonic)
+
+    def close(self) -> None:
+        """Write out what TensorBoard has not yet; the run has ended, well or not."""
+        if self.board is not None:
+            self.board.close()
 
 
 def run_loop(learning: Learning, watch: Watch) -> Outcome:
     """Iterate to the end; what happens is logged, shown and saved. Ctrl-C saves, then stops."""
-    from tireg.training.stopping import Check
-
-    recipe, folder, listen = learning.recipe, watch.folder, watch.listen
+    listen = watch.listen
     if learning.step:
         listen(Notice(f"going on from step {learning.step}"))
-    board = watch.board
-    said = ""
     try:
         with interruption() as stop:
             for moment in learning:
-                if isinstance(moment, Check):
-                    folder.log("check", moment.step, **_facts(moment))
-                    said = line(moment)
-                    _to_board(board, moment)
-                listen(Event("learning", moment.step, recipe.last_step, said))
-                every = watch.keeping.samples_every
-                if watch.paint is not None and every and moment.step % every == 0:
-                    watch.paint(moment.step)
-                if isinstance(moment, Check) or _is_due(watch, moment.step) or stop:
-                    folder.save(learning.state())
-                    watch.saved = time.monotonic()
+                note(learning, watch, moment, save=bool(stop))
                 if stop:
                     listen(Notice(f"stopped and saved at step {moment.step}: --resume goes on"))
                     raise KeyboardInterrupt
     except TrainingFailedError as error:
-        folder.fail(learning.good, error.message)
+        watch.folder.fail(learning.good, error.message)
         raise
     finally:
-        if board is not None:
-            board.close()
+        watch.close()
+    return ending(learning, watch)
+
+
+def note(learning: Learning, watch: Watch, moment: Check | Tick, *, save: bool = False) -> None:
+    """Log, show and draw one moment of a run; keep its state where that is due, or ``save``."""
+    from tireg.training.stopping import Check
+
+    folder = watch.folder
+    if isinstance(moment, Check):
+        folder.log("check", moment.step, **_facts(moment))
+        watch.said = line(moment)
+        _to_board(watch.board, moment)
+    watch.listen(Event("learning", moment.step, learning.recipe.last_step, watch.said))
+    every = watch.keeping.samples_every
+    if watch.paint is not None and every and moment.step % every == 0:
+        watch.paint(moment.step)
+    if isinstance(moment, Check) or _is_due(watch, moment.step) or save:
+        folder.save(learning.state())
+        watch.saved = time.monotonic()
+
+
+def ending(learning: Learning, watch: Watch) -> Outcome:
+    """What a run that has ended leaves; its last line is written to the log."""
     outcome = learning.outcome(watch.pick)
-    folder.log("end", outcome.step, reason=outcome.reason, gain=outcome.gain,
-               gain_error=outcome.gain_error, learned=outcome.learned)  # fmt: skip
+    watch.folder.log("end", outcome.step, reason=outcome.reason, gain=outcome.gain,
+                     gain_error=outcome.gain_error, learned=outcome.learned)  # fmt: skip
     return outcome
 
 

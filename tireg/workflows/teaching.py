@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tireg.workflows.concept_input import ConceptInput
     from tireg.workflows.probing import Prober
     from tireg.workflows.starting import Start
-    from tireg.workflows.train import TrainRequest
+    from tireg.workflows.train import Ready, TrainRequest
 
 MAX_CONFIG = 2**24
 
@@ -107,48 +107,83 @@ def _mask_hash(mask: Any) -> str | None:
     return None if mask is None else hashlib.sha256(mask.tobytes()).hexdigest()
 
 
-def teach(
-    request: TrainRequest,
-    concept: ConceptInput,
-    place: Place,
-    folder: RunFolder,
-    home: Path,
-    listen: Listener,
-) -> Learned:
-    """Open the base, run the loop, draw the previews."""
-    from tireg.models.bases import check_new_word, dtype_name, open_base
-    from tireg.training.loop import Learning
+@dataclass(frozen=True)
+class Lesson:
+    """A run whose words its base has, ready for its first step or the one it was stopped at."""
 
-    board = open_board(request.keeping.tensorboard, folder.key)
+    ready: Ready
+    learning: Learning
+    watch: Watch
+    start: Start
+    prober: Prober | None
+    painter: StripPainter
+    surroundings: dict[str, Any]
+
+
+def teach(ready: Ready, home: Path, listen: Listener) -> Learned:
+    """Open the base, run the loop, draw the previews."""
+    request = ready.request
+    board = open_board(request.keeping.tensorboard, ready.folder.key)
+    base = open_for(request, ready.place, listen)
+    fit_memory(base, request.recipe, request.memory, listen)
+    lesson = begin_lesson(ready, base, board, home, listen)
+    outcome = run_loop(lesson.learning, lesson.watch)
+    return end_lesson(lesson, outcome)
+
+
+def open_for(request: TrainRequest, place: Place, listen: Listener) -> Base:
+    """The base in memory, on the device and in the precision that ``request`` asks for."""
+    from tireg.models.bases import open_base
+
     listen(Event("opening the base", 0, 1, place.id))
     base = open_base(place.folder, device=request.device, dtype=request.dtype, config=place.config)
     listen(Event("opening the base", 1, 1, place.id))
+    return base
+
+
+def begin_lesson(
+    ready: Ready, base: Base, board: Any, home: Path, listen: Listener, **surroundings: str
+) -> Lesson:
+    """Prepare a run, or take up where it was stopped if its request says so.
+
+    ``board`` is TensorBoard's writer or None. ``surroundings`` are further facts that the last
+    bits of the vectors depend on.
+    """
+    from tireg.models.bases import check_new_word
+    from tireg.training.loop import Learning
+
+    request, concept, folder = ready.request, ready.concept, ready.folder
     check_new_word(base, request.token)
-    fit_memory(base, request.recipe, request.memory, listen)
-    run, start, prober = set_up(request, concept, base, place, home, listen)
-    surroundings = environment(base) | {"probe": prober.encoder.name if prober else "none"}
+    run, start, prober = set_up(request, concept, base, ready.place, home, listen)
+    around = environment(base) | {"probe": prober.encoder.name if prober else "none"} | surroundings
     saved = None
     if request.resume:
-        saved = folder.load(surroundings, anyway=request.resume_anyway)
+        saved = folder.load(around, anyway=request.resume_anyway)
     if saved is None:
         if folder.waiting():
             listen(Notice("an earlier try of this run is begun anew; --resume would go on with it"))
-        folder.begin(surroundings)
+        folder.begin(around)
     painter = StripPainter(request, concept.plan.templates, base, folder, listen)
-    learning = Learning(run, saved)
     watch = Watch(folder, request.keeping, listen, painter, board, request.pick)
-    outcome = run_loop(learning, watch)
+    return Lesson(ready, Learning(run, saved), watch, start, prober, painter, around)
+
+
+def end_lesson(lesson: Lesson, outcome: Outcome) -> Learned:
+    """What is left of a run that has ended; the previews are drawn with the words it left."""
+    from tireg.models.bases import dtype_name
+
+    ready, base, listen = lesson.ready, lesson.learning.run.base, lesson.watch.listen
     return Learned(
         outcome=outcome,
-        previews=draw_previews(request, concept, base, listen),
-        strip=painter.strip(),
-        folder=folder,
+        previews=draw_previews(ready.request, ready.concept, base, listen),
+        strip=lesson.painter.strip(),
+        folder=ready.folder,
         device=str(base.device),
         dtype=dtype_name(base.dtype),
-        threads=surroundings["threads"],
-        looked=learning.looked + _probed(learning, prober),
-        started=start.why,
-        lineage=start.lineage,
+        threads=lesson.surroundings["threads"],
+        looked=lesson.learning.looked + _probed(lesson.learning, lesson.prober),
+        started=lesson.start.why,
+        lineage=lesson.start.lineage,
     )
 
 
@@ -159,8 +194,11 @@ def _probed(learning: Learning, prober: Prober | None) -> int:
     return prober.cost * (1 + sum(check.look is not None for check in learning.checks))
 
 
-def fit_memory(base: Base, recipe: Recipe, wish: str, listen: Listener) -> None:
-    """Say what a step will take, spare memory where it is short, refuse where it cannot fit."""
+def fit_memory(base: Base, recipe: Recipe, wish: str, listen: Listener) -> bool:
+    """Say what a step will take, spare memory where it is short, refuse where it cannot fit.
+
+    Returns whether memory is spared for time.
+    """
     from tireg.training.memory import available_memory, estimate_memory, for_training
 
     batch = math.ceil(recipe.batch / recipe.accumulate)
@@ -191,6 +229,7 @@ def fit_memory(base: Base, recipe: Recipe, wish: str, listen: Listener) -> None:
             hint="--batch 1, --accumulate, a smaller --resolution, --dtype bf16, or --memory fast "
             "to try all the same",
         )
+    return spare
 
 
 def environment(base: Base) -> dict[str, Any]:

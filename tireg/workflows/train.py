@@ -33,6 +33,7 @@ from tireg.workflows.progress import Listener, Notice, silent
 
 if TYPE_CHECKING:
     from tireg.workflows.concept_input import ConceptInput, ConceptPlan, Typed
+    from tireg.workflows.run_folder import RunFolder
     from tireg.workflows.teaching import Learned
 
 
@@ -77,20 +78,80 @@ def train(request: TrainRequest, *, home: Path, listen: Listener = silent) -> Ve
     cannot be used, TrainingFailedError when nothing was learned, StoreError when it cannot be
     saved.
     """
-    from tireg.workflows.concept_input import load_concept, plan_concept
+    from tireg.workflows.teaching import teach
 
     check_writable(home)
+    request, plan = plan_run(request, home)
+    ground = find_ground(request, home)
+    ready = make_ready(request, plan, ground, home, listen)
+    version = recorded(ready, home) if request.resume else None
+    if version is not None:
+        listen(Notice("this run is complete: nothing is left to do"))
+        return version
+    return keep(ready, teach(ready, home, listen), home, listen)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A base that was found, not yet opened."""
+
+    place: Place
+    family: Family
+
+    def ref(self, home: Path) -> BaseRef:
+        """How records name it; its fingerprint is measured once and remembered in ``home``."""
+        return BaseRef(
+            id=self.place.id,
+            revision=self.place.revision,
+            family=self.family.id,
+            fingerprint=fingerprint_if_any(home, self.place.folder, self.family),
+            license=self.place.license,
+        )
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A run with nothing left to be settled: what to learn, where on, and where it is kept."""
+
+    request: TrainRequest
+    concept: ConceptInput
+    ref: BaseRef
+    place: Place
+    folder: RunFolder
+
+
+def plan_run(request: TrainRequest, home: Path) -> tuple[TrainRequest, ConceptPlan]:
+    """The request with what the concept file says, and its pictures, none opened yet.
+
+    Raises what :func:`train` does for words that are missing or wrong, and NameInUseError.
+    """
+    from tireg.workflows.concept_input import plan_concept
+
     plan = plan_concept(request.pictures, _typed(request))
     request = _settled(request, plan)
     with Registry.open(home) as registry:
         _check_name(registry, request)
+    return request, plan
+
+
+def find_ground(request: TrainRequest, home: Path) -> Ground:
+    """The base that ``request`` names; BaseError where there is none."""
+    with Registry.open(home) as registry:
         known = {row.id: row.path for row in registry.bases() if row.path}
     place = find_base(request.base, known, config=request.base_config)
+    return Ground(place, _family_of(place))
 
-    family = _family_of(place)
-    side = request.recipe.resolution or family.resolution
+
+def make_ready(
+    request: TrainRequest, plan: ConceptPlan, ground: Ground, home: Path, listen: Listener
+) -> Ready:
+    """Settle the recipe by the base, and open the pictures. ConceptError names what is wrong."""
+    from tireg.workflows.concept_input import load_concept
+    from tireg.workflows.teaching import prepare_folder
+
+    side = request.recipe.resolution or ground.family.resolution
     check_side(side)
-    check_fits(request, family)
+    check_fits(request, ground.family)
     request = replace(
         request, recipe=request.recipe.model_copy(update={"resolution": side}).resolved()
     )
@@ -99,23 +160,9 @@ def train(request: TrainRequest, *, home: Path, listen: Listener = silent) -> Ve
     )
     for note in concept.warnings:
         listen(Notice(note))
-    ref = BaseRef(
-        id=place.id,
-        revision=place.revision,
-        family=family.id,
-        fingerprint=fingerprint_if_any(home, place.folder, family),
-        license=place.license,
-    )
-    from tireg.workflows.teaching import prepare_folder, teach
-
-    folder = prepare_folder(request, concept, ref, place, home)
-    done = folder.finished() if request.resume else None
-    version = _recorded(home, done, request) if done else None
-    if version is not None:
-        listen(Notice("this run is complete: nothing is left to do"))
-        return version
-    learned = teach(request, concept, place, folder, home, listen)
-    return _keep(request, concept, ref, place, learned, home, listen)
+    ref = ground.ref(home)
+    folder = prepare_folder(request, concept, ref, ground.place, home)
+    return Ready(request, concept, ref, ground.place, folder)
 
 
 def check_side(side: int) -> None:
@@ -213,11 +260,14 @@ def _check_name(registry: Registry, request: TrainRequest) -> None:
         )
 
 
-def _recorded(home: Path, shas: list[str], request: TrainRequest) -> Version | None:
-    """The version that a finished run was recorded as; None where it is not there.
+def recorded(ready: Ready, home: Path) -> Version | None:
+    """The version that this very run was recorded as; None where it was not, or is not there.
 
     TrainingFailedError for one that learned nothing, unless it is to be kept anyway.
     """
+    shas, request = ready.folder.finished(), ready.request
+    if not shas:
+        return None
     with Registry.open(home) as registry:
         found = [match.found for match in registry.lookup(shas[-1])]
         if not found:
@@ -236,23 +286,15 @@ def _recorded(home: Path, shas: list[str], request: TrainRequest) -> Version | N
     return version
 
 
-def _keep(
-    request: TrainRequest,
-    concept: ConceptInput,
-    ref: BaseRef,
-    place: Place,
-    learned: Learned,
-    home: Path,
-    listen: Listener,
-) -> Version:
+def keep(ready: Ready, learned: Learned, home: Path, listen: Listener) -> Version:
     """Record what was learned; a run that learned nothing goes to the trash and is an error."""
     from tireg.workflows.trained import make_records
 
-    outcome = learned.outcome
-    made = make_records(request, concept, ref, learned)
+    request, outcome = ready.request, learned.outcome
+    made = make_records(request, ready.concept, ready.ref, learned)
     learned.folder.announce([one.record.sha256 for one in made])
     with Registry.open(home) as registry:
-        remember_base(registry, ref, place)
+        remember_base(registry, ready.ref, ready.place)
         # One group: a process that is killed leaves all of them or none.
         items = [Item(o.record, o.objects, None, o.aliases, collision="new") for o in made]
         version = registry.resolve(registry.add_many(items)[-1].found.ref)
