@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +232,19 @@ def test_a_gated_repository_says_what_to_do(bad: HubServer, there: Path) -> None
     assert "accept the terms" in caught.value.hint
 
 
+@contextmanager
+def black_hole() -> Iterator[int]:
+    """A port that takes no connection and refuses none: its queue is full."""
+    with socket.socket() as server, ExitStack() as crowd:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):
+            client = crowd.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        yield server.getsockname()[1]
+
+
 def test_offline_says_so_at_once(
     home: Path, run_cli: RunCli, connect: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +261,15 @@ def test_offline_says_so_at_once(
         told = run_cli(*command, code=1)
         assert "the Hub at 127.0.0.1:9 cannot be reached" in told.stderr
         assert time.monotonic() - began < 3
+    with black_hole() as port, monkeypatch.context() as resolver:
+        # As huggingface.co, which has many addresses, behind a wall that drops every packet.
+        found = socket.getaddrinfo("127.0.0.1", port, type=socket.SOCK_STREAM) * 8
+        resolver.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        connect(f"http://127.0.0.1:{port}")
+        for command in (commands[0], ("bases", "add", "some/base")):
+            began = time.monotonic()
+            assert "cannot be reached" in run_cli(*command).stderr
+            assert time.monotonic() - began < 3
     connect("http://no-such-host.invalid")
     assert "cannot be reached" in run_cli("pull", REPO, code=1).stderr
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)

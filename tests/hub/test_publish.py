@@ -10,17 +10,35 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.conftest import RunCli
 from tests.hub.words import keep, png, word
 from tests.hubserver import HubServer
 from tests.hubserver.repos import card_tags
+from tests.store import make
+from tireg.domain.scores import SuiteRef
+from tireg.domain.suites import load_suite
 from tireg.errors import HubError, InputError
 from tireg.hub.cardtext import parse
+from tireg.store.registry import Registry
 from tireg.workflows.progress import Notice
 from tireg.workflows.publish import PublishRequest, plan_publish, publish
+from tireg.workflows.pull import pull
 
 REPO = "alice/my-cat"
+BENCHMARK = """
+format_version: 1
+name: mine
+version: 1
+kind: object
+title: Mine
+source: by hand, CC0
+seeds: [1]
+prompts:
+- {id: one, role: background, text: "a {concept} in the snow", context: in the snow}
+benchmark: {dataset: some/benchmark, tasks: {fidelity: alike}}
+"""
 
 
 def files(server: HubServer, repo: str = REPO) -> dict[str, bytes]:
@@ -69,6 +87,70 @@ def test_the_training_pictures_stay_here(hub: HubServer, home: Path) -> None:
     assert (
         "pictures&#47;" in found["README.md"].decode() or "pictures/" in found["README.md"].decode()
     )
+
+
+def test_uploads_need_no_xet(hub: HubServer, home: Path) -> None:
+    """This server has none, and huggingface_hub insists on it for files and plain bytes."""
+    from huggingface_hub.utils._runtime import is_xet_available
+
+    if not is_xet_available():
+        pytest.skip("hf_xet is not installed, so nothing would ask for it")
+    keep(home)
+    publish(PublishRequest("my-cat", REPO), home=home)
+    asked = [entry.path for entry in hub.seen]
+    assert any(path.endswith("/info/lfs/objects/batch") for path in asked)
+    assert not any("xet" in path for path in asked)
+
+
+def test_captions_go_with_the_pictures_they_describe(hub: HubServer, home: Path) -> None:
+    said = "my cat in our kitchen"
+    concept = make.concept("my-cat", said)
+    version = keep(home, pictures=True, scored=True, concept=concept)
+    publish(PublishRequest("my-cat", REPO), home=home)
+    assert not any(said.encode() in data for data in hub.hub.repos[REPO].blobs.values())
+    assert not publish(PublishRequest("my-cat", REPO), home=home).committed
+    (back,) = pull(REPO, home=home)
+    assert (back.added, back.scores) == (False, 0)
+    assert back.version.record_sha == version.record_sha
+    publish(PublishRequest("my-cat", "alice/open", with_pictures=True), home=home)
+    found = files(hub, "alice/open")
+    assert said.encode() in found["tireg.json"]
+    assert hashlib.sha256(found["tireg.json"]).hexdigest() == version.record_sha
+
+
+def test_scores_on_a_benchmark_reach_its_leaderboard(
+    hub: HubServer, home: Path, tmp_path: Path, run_cli: RunCli
+) -> None:
+    from huggingface_hub import parse_eval_result_entries
+
+    file = tmp_path / "mine.yaml"
+    file.write_text(BENCHMARK)
+    version = keep(home)
+    run, sheet = make.run(version.record, values={"fidelity": 0.71, "leakage": 0.2})
+    suite = load_suite(file)
+    ref = SuiteRef(name=suite.name, version=suite.version, sha256=suite.sha256)
+    with Registry.open(home) as registry:
+        registry.add_run(run, sheet)
+    assert "not scored on the suite 'mine'" in run_cli(
+        "publish", "my-cat", REPO, "--suite", file, code=2
+    ).stderr  # fmt: skip
+    scored = run.model_copy(
+        update={"run_id": "b" * 64, "spec": run.spec.model_copy(update={"suite": ref})}
+    )
+    with Registry.open(home) as registry:
+        registry.add_run(scored, sheet)
+    publish(PublishRequest("my-cat", REPO), home=home)
+    assert not any(path.startswith(".eval_results") for path in files(hub))
+    publish(PublishRequest("my-cat", REPO, suites=(str(file),)), home=home)
+    found = files(hub)
+    (entry,) = parse_eval_result_entries(yaml.safe_load(found[".eval_results/mine.yaml"]))
+    assert (entry.dataset_id, entry.task_id, entry.value) == ("some/benchmark", "alike", 0.71)
+    assert ".eval_results" in html.unescape(found["README.md"].decode())
+    again = publish(PublishRequest("my-cat", REPO), home=home)
+    assert not again.committed, "what was said before still holds"
+    keep(home, seed=9)
+    publish(PublishRequest("my-cat", REPO), home=home)
+    assert ".eval_results/mine.yaml" not in files(hub), "they are scores of the version before"
 
 
 def test_the_same_thing_twice_is_one_commit(hub: HubServer, home: Path) -> None:

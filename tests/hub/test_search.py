@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,13 @@ def test_rows_of_a_hostile_listing_are_passed_over(full: HubServer, tmp_path: Pa
     odd = _hit({"id": "a/b", "sha": "../x", "tags": [1, "t"], "cardData": {"model-index": [[]]}})
     assert odd is not None
     assert (odd.commit, odd.tags, odd.scores) == (None, ("t",), {})
+
+
+def test_an_address_that_is_no_hub(
+    full: HubServer, connect: Callable[[str], None], run_cli: RunCli
+) -> None:
+    connect(f"{full.url}/elsewhere")
+    assert "does not answer like a Hub" in run_cli("search", "--hub", "cat", code=1).stderr
 
 
 def test_the_command(full: HubServer, run_cli: RunCli) -> None:

@@ -92,6 +92,31 @@ def test_scores_travel_on_their_own(hub: HubServer, home: Path, there: Path) -> 
     assert states(home) == {"my-cat": "same"}
 
 
+def test_captions_stay_here_and_all_else_stays_in_step(
+    hub: HubServer, home: Path, there: Path
+) -> None:
+    said = "my cat in our kitchen"
+    version = keep(home, "my-cat", 1, concept=make.concept("my-cat", said), scored=True)
+    states(home)
+    for repo in hub.hub.repos.values():
+        assert not any(said.encode() in data for data in repo.blobs.values())
+    assert states(home) == {"my-cat": "same"}
+    states(there)
+    with Registry.open(there) as registry:
+        theirs = registry.resolve("my-cat")
+        assert theirs.record.tensor_hash == version.record.tensor_hash
+        assert theirs.record_sha != version.record_sha
+        assert len(registry.runs(theirs.record_sha)) == 1
+        registry.add_run(*make.run(theirs.record, seed="another"))
+    assert states(there) == {"my-cat": "ahead"}
+    assert states(home) == {"my-cat": "behind"}
+    with Registry.open(home) as registry:
+        assert [v.record_sha for v in registry.versions("my-cat")] == [version.record_sha]
+        assert len(registry.runs(version.record_sha)) == 2
+    for place in (home, there):
+        assert states(place) == {"my-cat": "same"}
+
+
 def test_deletions_are_carried_over_only_when_asked(
     hub: HubServer, home: Path, there: Path, target: str
 ) -> None:

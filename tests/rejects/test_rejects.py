@@ -29,7 +29,8 @@ def test_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert reading.embeddings == ()
     assert hidden_character(reading.refused) is None
     assert not reading.refused.endswith(".")
-    assert reading.refused[0].islower() and ". " not in reading.refused
+    assert reading.refused[0].islower()
+    assert ". " not in reading.refused
     assert 10 < len(reading.refused) < 400
     assert not (tmp_path / CANARY).exists()
     with pytest.raises(FileRefusedError, match="was refused"):

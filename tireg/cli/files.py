@@ -81,16 +81,29 @@ def print_reading(entry: dict[str, object]) -> None:
 
 @click.command()
 @click.argument("ref")
-@click.option("--to", "dialect", default="diffusers", show_default=True, help="Tool to write for.")
+@click.option(
+    "--to",
+    "dialect",
+    default="diffusers",
+    show_default=True,
+    help="Tool to write for; all: a folder for each.",
+)
 @click.option("--out", "target", type=click.Path(path_type=Path), help="File or folder to write.")
 @click.option("--lossy", is_flag=True, help="Write even where the dialect cannot hold all of it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the paths as JSON.")
 def export(ref: str, dialect: str, target: Path | None, lossy: bool, as_json: bool) -> None:
-    """Write REF as a file for another tool: diffusers, webui, comfyui, invokeai, kohya, …"""
+    """Write REF (a name or an embedding file) as a file for another tool.
+
+    Tools: diffusers, webui (A1111, Forge), comfyui, invokeai, kohya, onetrainer, original (the
+    paper's own layout), png (a card), all.
+    """
+    from tireg.cli.listening import listening
     from tireg.store.home import registry_home
     from tireg.workflows.exporting import export
 
-    paths = export(registry_home(), ref, dialect=dialect, target=target, lossy=lossy)
+    with listening() as listen:
+        paths = export(registry_home(), ref, dialect=dialect, target=target, lossy=lossy,
+                       listen=listen)  # fmt: skip
     if as_json:
         out.json([str(path) for path in paths])
         return

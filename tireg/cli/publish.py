@@ -18,6 +18,13 @@ from tireg.cli.listening import listening
 @click.option("--license", help="Licence id [the base's].")
 @click.option("--tag", help="Tag of the commit [v1, v2, …].")
 @click.option("--with-pictures", is_flag=True, help="Publish the training pictures, too.")
+@click.option(
+    "--suite",
+    "suites",
+    multiple=True,
+    metavar="FILE",
+    help="Suite that names a benchmark of the Hub, for whose leaderboard its scores are published.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object.")
 def publish(dry_run: bool, as_json: bool, **options: Any) -> None:

@@ -163,7 +163,7 @@ def _dialect(name: str) -> Dialect:
     found = DIALECTS.get(name)
     if found is None:
         raise InputError(
-            f"there is no dialect called {name!r}", hint=f"one of: {', '.join(DIALECTS)}"
+            f"there is no dialect called {name!r}", hint=f"--to {', '.join(DIALECTS)} or all"
         )
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +28,8 @@ LICENSES = frozenset(
     "lppl-1.3c ms-pl mpl-2.0 odc-by odbl openrail-m osl-3.0 postgresql ofl-1.1 ncsa unlicense zlib "
     "pddl lgpl-lr deepfloyd-if-license unknown other".split()
 )
+NOTES = 4000
+SHORT = 12  # rows up to which a list of pictures is shown open
 PURPOSES = {
     "README.md": "this card",
     "tireg.json": "the record: everything known about the current version",
@@ -35,6 +39,7 @@ PURPOSES = {
     "comfyui/": "the vectors for ComfyUI",
     "invokeai/": "the vectors for InvokeAI",
     "previews/": "a picture drawn with the word",
+    ".eval_results/": "scores on a benchmark of the Hub, for its leaderboard",
     "pictures/": "a picture it was learned from",
 }
 
@@ -109,11 +114,12 @@ def _about(shown: Shown) -> str:
     of = f" of {article} {record.kind}" if record.kind else ""
     what = f"A textual-inversion embedding{of}"
     noun = f" ({text(record.class_noun)})" if record.class_noun else ""
-    lines = [f"{what}{noun}. Type {code(record.token)} in a prompt."]
-    if record.negative:
-        lines.append("It is meant for the negative prompt.")
-    if record.notes:
-        lines.append(text(record.notes, 2000))
+    where = (
+        "the negative prompt: what it stands for is kept away" if record.negative else "a prompt"
+    )
+    lines = [f"{what}{noun}. Type {code(record.token)} in {where}."]
+    notes = re.split(r"\n\s*\n", record.notes.strip()[:NOTES])
+    lines += [text(part, NOTES) for part in notes if part.strip()]
     if record.author:
         lines.append(f"Made by {text(record.author)}.")
     pictures = [
@@ -155,11 +161,10 @@ def _diffusers(shown: Shown, family: Any, names: list[str]) -> str:
     record = shown.record
     base = record.base.id if record.base and REPO_ID.fullmatch(record.base.id) else "BASE"
     inside = f", subfolder={literal(shown.folder)}" if shown.folder else ""
-    lines = [
-        f"from diffusers import {family.pipeline}",
-        "",
-        f"pipe = {family.pipeline}.from_pretrained({literal(base)})",
-    ]
+    lines = [f"from diffusers import {family.pipeline}", ""]
+    if base == "BASE":
+        lines.append(f"# BASE stands for a checkpoint of the family {family.title}.")
+    lines.append(f"pipe = {family.pipeline}.from_pretrained({literal(base)})")
     if len(names) == 1:
         lines.append(f"pipe.load_textual_inversion({literal(shown.repo)}{inside})")
     for name in sorted(names) if len(names) > 1 else ():
@@ -169,7 +174,10 @@ def _diffusers(shown: Shown, family: Any, names: list[str]) -> str:
             f" weight_name={literal(name)},\n"
             f"    text_encoder=pipe.text_encoder{number}, tokenizer=pipe.tokenizer{number})"
         )
-    lines.append(f"image = pipe({literal(_prompt(record))}).images[0]")
+    asked = literal(_prompt(record))
+    if record.negative:
+        asked = f"{literal('a photo of a garden')}, negative_prompt={literal(record.token)}"
+    lines.append(f"image = pipe({asked}).images[0]")
     return "\n".join(lines)
 
 
@@ -183,11 +191,11 @@ def _compatibility(record: Record) -> str:
     parts = ["## What it runs on"]
     base = record.base
     if base is None:
-        families = ", ".join(text(f) for f in record.families) or "unknown"
+        families = ", ".join(map(_family, record.families)) or "unknown"
         parts.append(f"The base it was learned on is not known. Possible families: {families}.")
     else:
         at = f" at revision {code(base.revision)}" if base.revision else ""
-        parts.append(f"Learned on {code(base.id)}{at}, of the family {text(base.family)}.")
+        parts.append(f"Learned on {code(base.id)}{at}, of the family {_family(base.family)}.")
     prints = {e.key: e for e in base.fingerprint.encoders} if base and base.fingerprint else {}
     rows = []
     for tensor in record.tensors:
@@ -212,6 +220,12 @@ def _compatibility(record: Record) -> str:
     return "\n\n".join(parts)
 
 
+def _family(name: str) -> str:
+    """A family by its title, and by the short name that tireg's commands take."""
+    family = find_family(name)
+    return text(name) if family is None else f"{text(family.title)} ({code(name)})"
+
+
 def _training(record: Record) -> str:
     source = record.source
     if record.recipe is None and record.concept is None:
@@ -220,7 +234,9 @@ def _training(record: Record) -> str:
     parts = ["## How it was learned"]
     if record.recipe is not None:
         knobs = record.recipe.model_dump(mode="json", exclude={"format_version"})
-        rows = [[code(key), code(value)] for key, value in sorted(knobs.items()) if value != ""]
+        rows = [
+            [code(key), code(_plain(value))] for key, value in sorted(knobs.items()) if value != ""
+        ]
         parts.append(table(["knob", "value"], rows))
     if record.training is not None:
         t = record.training
@@ -234,8 +250,16 @@ def _training(record: Record) -> str:
         rows = [
             [str(n), f"{p.width} × {p.height}", code(p.sha256)] for n, p in enumerate(pictures, 1)
         ]
-        parts.append(table(["picture", "pixels", "sha256"], rows))
+        shown = table(["picture", "pixels", "sha256"], rows)
+        if len(rows) > SHORT:
+            shown = f"<details><summary>the hashes</summary>\n\n{shown}\n\n</details>"
+        parts.append(shown)
     return "\n\n".join(parts)
+
+
+def _plain(value: object) -> str:
+    """A knob's value as the recipe file has it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _scores(shown: Shown) -> str:
@@ -259,7 +283,7 @@ def _scores(shown: Shown) -> str:
 def _score_row(score: Score) -> list[str]:
     if score.value is None:
         reason = f"unscored: {text(score.unscored or 'not known', 120)}"
-        return [text(score.metric), "–", "–", "–", reason, text(score.direction), "–"]
+        return [text(score.metric), reason, "–", "–", "–", text(score.direction), "–"]
     return [
         text(score.metric),
         f"{score.value:.3f}",

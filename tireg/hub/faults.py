@@ -84,7 +84,9 @@ def said(answered: Answered, about: str, endpoint: str, logged_in: bool) -> Tire
         return HubError(f"{repo} lacks a file it had a moment ago", hint="try again")
     if status == 401 and "credentials" in answered.words:
         return HubError("the Hub does not know your token", hint="hf auth login")
-    if code == "RepoNotFound" or (status in (401, 404) and about):
+    if status == 404 and code != "RepoNotFound" and "/" not in about:
+        return HubError(f"'{endpoint}' does not answer like a Hub", hint="check HF_ENDPOINT")
+    if code == "RepoNotFound" or (status in (401, 404) and "/" in about):
         hint = "check the name" if logged_in else "check the name; for a private one: hf auth login"
         return InputError(f"there is no {repo} on the Hub, or it is private", hint=hint)
     if status == 401:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tireg.errors import BaseError, HubError
 from tireg.hub.faults import translated
-from tireg.hub.session import guarded, token_for
+from tireg.hub.session import check_there, guarded, token_for
 from tireg.hub.tree import COMMIT_ID
 
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -53,6 +53,8 @@ def fetch_base(repo: str, revision: str | None = None, *, to_measure: bool = Fal
     cached = _cached(repo, revision)
     with guarded(endpoint):
         try:
+            if not constants.is_offline_mode():
+                check_there(endpoint)
             info = hub.HfApi(token=token or False).model_info(
                 repo, revision=revision, timeout=ANSWER_SECONDS
             )

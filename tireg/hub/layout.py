@@ -5,6 +5,7 @@
     learned_embeds.safetensors     for diffusers; a second encoder in learned_embeds_2
     webui/ comfyui/ invokeai/      the same vectors as those tools read them
     previews/                      pictures drawn with the word
+    .eval_results/                 scores on benchmarks that the Hub knows, if there are any
     versions.json                  every version that is here, and which files tireg wrote
     versions/RECORD/               each of them whole: record, vectors, previews, scores
 
@@ -30,6 +31,7 @@ CARD = "README.md"
 RECORD = "tireg.json"
 INDEX = "versions.json"
 VERSIONS = "versions"
+EVAL_RESULTS = ".eval_results"
 FORMAT = 1
 
 # What goes out of a record's files; training pictures only when asked for, and foreign

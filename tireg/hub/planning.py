@@ -13,6 +13,7 @@ from tireg.hub import card
 from tireg.hub.cardtext import merge
 from tireg.hub.layout import (
     CARD,
+    EVAL_RESULTS,
     INDEX,
     RECORD,
     Index,
@@ -22,7 +23,14 @@ from tireg.hub.layout import (
     read_index,
     version_folder,
 )
-from tireg.hub.rendering import Offer, previews, score_name, tool_files, version_files
+from tireg.hub.rendering import (
+    Offer,
+    leaderboard_files,
+    previews,
+    score_name,
+    tool_files,
+    version_files,
+)
 from tireg.hub.tree import RemoteFile, Snapshot, git_blob
 
 Reader = Callable[[str], bytes]
@@ -90,6 +98,7 @@ def plan(
     if shows:
         wanted |= tool_files(offer)
         wanted |= {path: data for path, (data, _) in previews(offer).items()}
+        wanted |= leaderboard_files(offer)
         wanted[RECORD] = offer.record.canonical()
     tag = known.tag if known else _tag(offer, old, taken)
     row = known or VersionRow(
@@ -102,6 +111,9 @@ def plan(
     rows = (*(old.versions if old else ()), *(() if known else (row,)))
     written = dict(old.files) if old else {}
     doomed = _outdated(remote, written, wanted) if shows else []
+    if known is not None:
+        # Which benchmark a suite is was said when it was published; its scores still hold.
+        doomed = [path for path in doomed if not path.startswith(f"{EVAL_RESULTS}/")]
     _check_ours(repo, prefix, remote, written, wanted)
     files = {path: entry for path, entry in written.items() if path in remote}
     files = {path: entry for path, entry in files.items() if path not in doomed}

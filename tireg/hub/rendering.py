@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tireg.dialects import Extra, ReadEmbedding, losses, render
 from tireg.domain.model import canonical_json
 from tireg.domain.records import Record
 from tireg.domain.scores import Run
 from tireg.errors import CorruptError, InputError
-from tireg.hub.layout import PUBLISHED, RECORD, stored_name, version_folder
+from tireg.hub.layout import EVAL_RESULTS, PUBLISHED, RECORD, stored_name, version_folder
+from tireg.hub.private import public_run
 from tireg.hub.stripping import stripped
 
 TOOLS = ("webui", "comfyui", "invokeai")
@@ -23,6 +24,7 @@ class Offer:
     ``name`` is its name here, ``objects`` the bytes of its record's files by sha256,
     ``embedding`` its vectors as the dialects write them. ``folder`` is where it lies in a
     repository of several, empty for one of its own. ``tag`` None: the next free number.
+    ``eval_results`` are files of scores on benchmarks, by name, for the Hub's leaderboards.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Offer:
     folder: str = ""
     tag: str | None = None
     with_pictures: bool = False
+    eval_results: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def prefix(self) -> str:
@@ -114,13 +117,16 @@ def version_files(offer: Offer) -> dict[str, bytes]:
             continue
         found[f"{top}/{stored_name(record, file)}"] = data
     for run in offer.runs:
-        found[f"{top}/{score_name(run)}"] = canonical_json(public_run(run).model_dump(mode="json"))
+        public = public_run(run, record.sha256)
+        found[f"{top}/{score_name(run)}"] = canonical_json(public.model_dump(mode="json"))
     return found
 
 
-def public_run(run: Run) -> Run:
-    """A run without its contact sheet, which shows the training pictures."""
-    return run.model_copy(update={"files": ()})
+def leaderboard_files(offer: Offer) -> dict[str, bytes]:
+    """Scores on registered benchmarks where the Hub looks for them: on top of a repository."""
+    if offer.folder:
+        return {}
+    return {f"{EVAL_RESULTS}/{name}.yaml": data for name, data in offer.eval_results.items()}
 
 
 def score_name(run: Run) -> str:

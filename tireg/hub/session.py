@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import re
 import socket
 import threading
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 HASH = re.compile(r"[0-9a-fA-F]{32,128}(-\d+)?")
 OFFICIAL = "https://huggingface.co"
-CONNECT_SECONDS = 2.5
+CONNECT_SECONDS = 1.8  # one lost packet is sent again after a second
 READ_SECONDS = 15.0
 PATIENCE = 30.0  # for one answer of the API; a file gets more by its size
 SLOWEST = 20_000  # bytes a second that a transfer must keep up on average
@@ -156,7 +157,8 @@ class Hub:
 
     def json(self, *parts: str, query: Query | None = None, about: str = "") -> Any:
         """One JSON answer of the API. HubError for anything else."""
-        return self._parsed(self.get(self.url("api", *parts), query, about=about))[0]
+        url = self.url("api", *parts)
+        return self._parsed(self.get(url, query, about=about), url)[0]
 
     def pages(
         self, *parts: str, query: Query | None = None, about: str = "", limit: int = 100_000
@@ -169,7 +171,7 @@ class Hub:
         seen: set[str] = set()
         count = 0
         while url is not None:
-            rows, url_next = self._parsed(self.get(url, query, about=about))
+            rows, url_next = self._parsed(self.get(url, query, about=about), url)
             if not isinstance(rows, list):
                 raise HubError(f"the Hub answered about {about} with something other than a list")
             for row in rows:
@@ -185,15 +187,17 @@ class Hub:
                 )
             url, query = url_next, None
 
-    def _parsed(self, reply: Reply) -> tuple[Any, str | None]:
+    def _parsed(self, reply: Reply, url: str) -> tuple[Any, str | None]:
         try:
             data = json.loads(reply.body)
         except (ValueError, RecursionError) as error:
             raise HubError(
                 f"'{self.endpoint}' does not answer like a Hub", hint="check HF_ENDPOINT"
             ) from error
-        after = reply.links.get("next")
-        if after is not None and origin(after) != origin(self.endpoint):
+        if "next" not in reply.links:
+            return data, None
+        after = self._address(url, reply.links["next"])
+        if origin(after) != origin(self.endpoint):
             raise HubError(
                 f"'{self.endpoint}' sends on to another host, '{urlsplit(after).hostname}'",
                 hint="this server cannot be trusted",
@@ -237,7 +241,7 @@ class Hub:
             reply = self._once(url, query, limit, deadline)
             if reply.status not in (301, 302, 303, 307, 308):
                 return reply
-            target = urljoin(url, reply.headers.get("location", ""))
+            target = self._address(url, reply.headers.get("location", ""))
             away = origin(target) != origin(self.endpoint)
             downgrade = urlsplit(target).scheme != "https" and self.endpoint.startswith("https:")
             if downgrade or (away and not elsewhere):
@@ -247,6 +251,21 @@ class Hub:
                 )
             url, query = target, None
         raise HubError(f"'{self.endpoint}' redirects without end")
+
+    def _address(self, url: str, named: str) -> str:
+        """The address that the answer of ``url`` sends on to; HubError where it is none."""
+        try:
+            target = urljoin(url, named)
+            origin(target)  # raises on an impossible port
+            (urlsplit(target).hostname or "").encode("idna")
+            if urlsplit(target).scheme in ("http", "https") and urlsplit(target).hostname:
+                return target
+        except ValueError:
+            pass
+        raise HubError(
+            f"'{self.endpoint}' sends on to what is no address of a server",
+            hint="this server cannot be trusted",
+        )
 
     def _once(self, url: str, query: Query | None, limit: int, deadline: float) -> Reply:
         import httpx2
@@ -298,30 +317,54 @@ def connect() -> Hub:
     if urlsplit(endpoint).scheme not in ("http", "https") or not urlsplit(endpoint).hostname:
         raise HubError(f"HF_ENDPOINT is '{endpoint}', which is no address of a Hub")
     _install()
-    _check_name(endpoint)
+    check_there(endpoint)
     return Hub(endpoint, token_for(endpoint))
 
 
-def _check_name(endpoint: str) -> None:
-    """HubError when the host's name is not found in time; a resolver may hang without a network.
+def check_there(endpoint: str) -> None:
+    """HubError unless a connection to the endpoint's host can be opened in time.
 
-    Behind a proxy the proxy looks names up, so nothing is asked here.
+    A resolver may hang without a network, and a host of many addresses is tried by the client
+    one after the other, so both are bounded here together. Behind a proxy the proxy looks names
+    up and connects, so nothing is asked.
     """
-    from urllib.request import getproxies
+    from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(endpoint)
-    if parts.scheme in getproxies() or "all" in getproxies():
+    proxied = parts.scheme in getproxies() or "all" in getproxies()
+    if proxied and not proxy_bypass(parts.hostname or ""):
         return
-    found: list[object] = []
+    answers: queue.Queue[OSError | None] = queue.Queue()
+    deadline = time.monotonic() + CONNECT_SECONDS
+
+    def reach(address: tuple[Any, ...]) -> None:
+        try:
+            socket.create_connection(address[:2], CONNECT_SECONDS).close()
+        except OSError as error:
+            answers.put(error)
+        else:
+            answers.put(None)
 
     def look() -> None:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
-            found.append(socket.getaddrinfo(parts.hostname, parts.port or 443))
+            found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
         except OSError as error:
-            found.append(error)
+            answers.put(error)
+            return
+        waiting.extend([None] * (len(found) - 1))
+        for *_, address in found:
+            threading.Thread(target=reach, args=(address,), daemon=True).start()
 
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    thread.join(CONNECT_SECONDS)
-    if not found or isinstance(found[0], OSError):
-        raise cannot_reach(endpoint, found[0] if found else None)
+    waiting: list[None] = [None]
+    threading.Thread(target=look, daemon=True).start()
+    failed: OSError | None = None
+    while waiting:
+        try:
+            failed = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            break
+        if failed is None:
+            return
+        waiting.pop()
+    raise cannot_reach(endpoint, failed)

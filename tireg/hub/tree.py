@@ -96,9 +96,9 @@ def _file(hub: Hub, repo: str, row: Mapping[str, Any]) -> RemoteFile:
     sha = large.get("oid") or large.get("sha256") if isinstance(large, dict) else None
     sound = (
         isinstance(path, str)
-        and isinstance(size, int)
+        and type(size) is int
+        and 0 <= size < 1 << 53
         and isinstance(git, str)
-        and size >= 0
         and COMMIT_ID.fullmatch(git) is not None
         and (large is None or (isinstance(sha, str) and SHA256.fullmatch(sha) is not None))
     )
@@ -148,6 +148,6 @@ def tags(hub: Hub, repo: str) -> dict[str, str]:
     rows = data.get("tags") if isinstance(data, dict) else None
     return {
         str(row["name"]): str(row["targetCommit"])
-        for row in rows or []
+        for row in (rows if isinstance(rows, list) else [])
         if isinstance(row, dict) and {"name", "targetCommit"} <= set(row)
     }

@@ -12,14 +12,13 @@ from tireg.domain.families import find_family
 from tireg.domain.fingerprints import Fingerprint
 from tireg.domain.records import Record
 from tireg.domain.tensors import encoder_of
-from tireg.errors import BaseError, CorruptError, InputError, SchemaTooNewError
+from tireg.errors import BaseError, CorruptError, SchemaTooNewError
 from tireg.store.registry import Registry
 from tireg.store.rows import BaseRow
 from tireg.workflows.bases import find_known, fingerprint_of
+from tireg.workflows.filed import read_one, recorded
 from tireg.workflows.places import BUILT_IN
 from tireg.workflows.verdicts import keep
-
-FILES = (".safetensors", ".pt", ".bin", ".png", ".pti")
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,9 @@ def compat(home: Path, embedding: str, base: str | None = None) -> list[dict[str
 
 
 def _subject(registry: Registry, ref: str) -> Subject:
-    path = Path(ref).expanduser()
-    if path.exists() or "/" in ref or path.suffix.lower() in FILES:
-        return _subject_of_file(path)
-    version = registry.resolve(ref)
+    version = recorded(registry, ref)
+    if version is None:
+        return _subject_of_file(Path(ref).expanduser())
     record = version.record
     widths = {encoder_of(info.encoder): info.width for info in record.tensors}
     fingerprint = record.base.fingerprint if record.base else None
@@ -72,17 +70,7 @@ def _subject(registry: Registry, ref: str) -> Subject:
 
 
 def _subject_of_file(path: Path) -> Subject:
-    from tireg.dialects import read_path, refusal
-
-    readings = read_path(path)
-    embeddings = [(reading, e) for reading in readings for e in reading.embeddings]
-    if not embeddings and readings:
-        raise refusal(readings[0])
-    if len(embeddings) != 1:
-        raise InputError(
-            f"'{path}' holds {len(embeddings)} embeddings", hint=f"tireg inspect {path}"
-        )
-    reading, embedding = embeddings[0]
+    reading, embedding = read_one(path)
     widths = {encoder_of(key): tensor.width for key, tensor in embedding.tensors.items()}
     base = _base_told(reading.metadata.get("tireg.record"), embedding.tensor_hash)
     made_on, fingerprint = base if base else (None, None)

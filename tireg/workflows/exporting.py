@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tireg.dialects import DIALECTS, Extra, ReadEmbedding, losses, write
-from tireg.dialects.writing import safe_stem
 from tireg.errors import ConfigError, InputError
 from tireg.hub.private import public_record
 from tireg.store.registry import Registry
-from tireg.workflows.compat import FILES
+from tireg.store.rows import Version
+from tireg.workflows.filed import read_one, recorded
 from tireg.workflows.progress import Listener, Notice, silent
 from tireg.workflows.publish import as_embedding
 
@@ -34,11 +34,10 @@ def export(
     one that cannot hold all of it without ``lossy``, and ConfigError where nothing can be
     written.
     """
-    path = Path(ref).expanduser()
-    if path.is_file() or path.suffix.lower() in FILES:
-        embedding, extra = _from_file(path), Extra()
-    else:
-        embedding, extra = _from_registry(home, ref)
+    with Registry.open(home, create=False) as registry:
+        version = recorded(registry, ref)
+        found = _from_registry(registry, version) if version is not None else None
+    embedding, extra = found or (read_one(Path(ref).expanduser())[1], Extra())
     place = target or Path()
     try:
         if dialect != ALL:
@@ -74,22 +73,23 @@ def _write_all(
     return written
 
 
-def _from_file(path: Path) -> ReadEmbedding:
-    from tireg.dialects import read_group, refusal
-
-    ...
-
-
-def _from_registry(home: Path, ref: str) -> tuple[ReadEmbedding, Extra]:
-    with Registry.open(home, create=False) as registry:
-        version = registry.resolve(ref)
-        record = version.record
-        objects = {
-            file.sha256: registry.objects.read(file.sha256)
-            for file in record.files
-            if file.role == "embedding"
-        }
-        preview = record.file("preview")
-        picture = registry.objects.path(preview.sha256) if preview else None
-    embedding = as_embedding(record, version.name, objects)
-    ...
+def _from_registry(registry: Registry, version: Version) -> tuple[ReadEmbedding, Extra]:
+    record = version.record
+    objects = {
+        file.sha256: registry.objects.read(file.sha256)
+        for file in record.files
+        if file.role == "embedding"
+    }
+    preview = record.file("preview")
+    extra = Extra(
+        record=public_record(record).canonical().decode("utf-8"),
+        author=record.author or "",
+        license=record.license or "",
+        date=record.created,
+        tags=record.tags,
+        resolution=record.recipe.resolution if record.recipe else None,
+        step=record.training.steps if record.training else None,
+        checkpoint=record.base.id if record.base else "",
+        picture=registry.objects.path(preview.sha256) if preview else None,
+    )
+    return as_embedding(record, version.name, objects), extra

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tireg.errors import InputError
 from tireg.store.home import registry_home
 from tireg.store.registry import Registry
+from tireg.workflows.filed import read_one, recorded
 from tireg.workflows.vectors import unpack_vectors
 
 if TYPE_CHECKING:
@@ -26,19 +27,18 @@ def load(pipe: Any, ref: str | Path, *, token: str | None = None) -> str:
     """
     from tireg.models import bases
 
-    path = Path(ref)
-    if isinstance(ref, Path) or path.suffix or path.exists():
-        found, rows = _from_file(path, token)
-    else:
-        found, rows = _from_registry(str(ref))
+    known = None if isinstance(ref, Path) else _from_registry(ref)
+    found, rows = known or _from_file(Path(ref).expanduser(), token)
     word = token or found
     bases.load(pipe, {word: rows})
     return word
 
 
-def _from_registry(ref: str) -> tuple[str, dict[str, np.ndarray]]:
-    with Registry.open(registry_home()) as registry:
-        version = registry.resolve(ref)
+def _from_registry(ref: str) -> tuple[str, dict[str, np.ndarray]] | None:
+    with Registry.open(registry_home(), create=False) as registry:
+        version = recorded(registry, ref)
+        if version is None:
+            return None
         stored = version.record.file("embedding")
         if stored is None:
             raise InputError(f"'{ref}' has no vectors", hint="tireg verify")
@@ -47,16 +47,5 @@ def _from_registry(ref: str) -> tuple[str, dict[str, np.ndarray]]:
 
 
 def _from_file(path: Path, token: str | None) -> tuple[str, dict[str, np.ndarray]]:
-    from tireg.dialects import read_path, refusal
-
-    readings = read_path(path, token=token)
-    refused = next((r for r in readings if r.refused is not None), None)
-    embeddings = [e for reading in readings for e in reading.embeddings]
-    if refused is not None and not embeddings:
-        raise refusal(refused)
-    if len(embeddings) != 1:
-        raise InputError(
-            f"'{path}' holds {len(embeddings)} embeddings", hint=f"tireg inspect {path}"
-        )
-    embedding = embeddings[0]
+    embedding = read_one(path, token=token)[1]
     return embedding.token, {key: t.to_fp32() for key, t in embedding.tensors.items()}

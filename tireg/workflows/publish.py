@@ -13,6 +13,7 @@ from tireg.errors import CorruptError, InputError
 from tireg.store.registry import Registry
 from tireg.store.rows import Remote, Version
 from tireg.workflows.progress import Event, Listener, Notice, silent
+from tireg.workflows.score_export import benchmark_scores
 from tireg.workflows.vectors import unpack_vectors
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PublishRequest:
-    """Which version goes where, and how. ``license`` None: the base's, as its card states it."""
+    """Which version goes where, and how. ``license`` None: the base's, as its card states it.
+
+    ``suites`` are suite files that say which registered benchmark they are; the scores on them
+    go to the Hub's leaderboards.
+    """
 
     ref: str
     repo: str
@@ -32,6 +37,7 @@ class PublishRequest:
     license: str | None = None
     tag: str | None = None
     with_pictures: bool = False
+    suites: tuple[str, ...] = ()
 
 
 def publish(request: PublishRequest, *, home: Path, listen: Listener = silent) -> Published:
@@ -90,26 +96,29 @@ def plan_publish(request: PublishRequest, *, home: Path) -> dict[str, Any]:
 def make_offer(registry: Registry, request: PublishRequest) -> tuple[Version, Offer]:
     """The version and all of it that may leave this machine."""
     from tireg.hub.layout import check_folder
+    from tireg.hub.private import public_record
     from tireg.hub.rendering import Offer
 
     version = registry.resolve(request.ref)
-    record = version.record
+    record = version.record if request.with_pictures else public_record(version.record)
     roles = {"embedding", "preview"} | ({"picture"} if request.with_pictures else set())
     objects = {
         file.sha256: registry.objects.read(file.sha256)
         for file in record.files
         if file.role in roles and registry.objects.has(file.sha256)
     }
+    runs = tuple(registry.runs(version.record_sha))
     return version, Offer(
         name=version.name,
         record=record,
         embedding=as_embedding(record, version.name, objects),
         objects=objects,
         license=_license(record, version.name, request),
-        runs=tuple(registry.runs(version.record_sha)),
+        runs=runs,
         folder=check_folder(request.folder),
         tag=request.tag,
         with_pictures=request.with_pictures,
+        eval_results=benchmark_scores(runs, request.suites, version.ref),
     )
 
 

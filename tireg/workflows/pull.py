@@ -234,7 +234,7 @@ def foreign_packages(files: ForeignFiles, place: str, commit: str) -> list[Packa
                 }
                 packages.append(_foreign(embedding, source, files, originals, reading.warnings))
     if not packages:
-        raise FileRefusedError(f"'{place}' holds no readable embedding: {' '.join(refused)}")
+        raise FileRefusedError(f"'{place}' holds no readable embedding: {'; '.join(refused)}")
     return [replace(p, notices=(*p.notices, *refused)) for p in packages]
 
 
@@ -289,11 +289,15 @@ def keep(
     suffix: bool = False,
 ) -> Pulled:
     """Put one fetched version into the registry, with its scores; nothing happens twice."""
+    from tireg.hub.private import about, known_as
+
     for notice in one.notices:
         listen(Notice(f"{one.place}: {notice}"))
     record, package = one.record, one.package
     called = clean_name(name or record.name)
     here = _here(registry, record, called if name else None)
+    if here is None:
+        here = _twin(registry, record, called if name else None)
     if here is None:
         collision: Literal["version", "suffix"] = "suffix" if suffix else "version"
         item = Item(record, package.objects, called, collision=collision)
@@ -301,9 +305,9 @@ def keep(
         here, added = registry.resolve(outcome.found.ref), outcome.added
     else:
         added = False
-    scores = sum(registry.add_run(run, {}) for run in package.runs) if (
-        here.record_sha == record.sha256
-    ) else 0  # fmt: skip
+    scores = 0
+    if record.sha256 in known_as(here.record):
+        scores = sum(registry.add_run(about(run, here.record_sha), {}) for run in package.runs)
     remote = Remote(one.place, one.commit, here.record_sha)
     if (one.place, one.commit) not in {(r.repo, r.revision) for r in registry.remotes(here.name)}:
         registry.set_remote(here.name, remote)
@@ -317,3 +321,12 @@ def _here(registry: Registry, record: Record, name: str | None) -> Version | Non
     except RefError:
         return None
     return version if name in (None, version.name) else None
+
+
+def _twin(registry: Registry, record: Record, name: str | None) -> Version | None:
+    """The version (called ``name``, if given) that this record is a form of without captions."""
+    from tireg.hub.private import known_as
+
+    same = [f for f in registry.equal_tensors(record.tensor_hash) if name in (None, f.name)]
+    found = [registry.resolve(one.ref) for one in same]
+    return next((v for v in found if record.sha256 in known_as(v.record)), None)

@@ -144,10 +144,16 @@ def compare(hub: Hub, registry: Registry, target: str) -> list[Step]:
     """How every embedding here and there stands."""
     from tireg.hub.layout import folder_for
     from tireg.hub.listing import remote_words
+    from tireg.hub.private import known_as
 
     words, unreadable = remote_words(hub, target)
     local = _local(registry)
-    by_record = {v.record_sha: name for name, versions in local.items() for v in versions}
+    by_record = {
+        sha: name
+        for name, versions in local.items()
+        for version in versions
+        for sha in known_as(version.record)
+    }
     placed = {remote.repo: name for name in local for remote in registry.remotes(name)}
     steps = [Step(u.repo, u.repo, "unreadable", failed=u.error.message) for u in unreadable]
     matched: set[str] = set()
@@ -196,18 +202,22 @@ def _under(place: str, target: str) -> bool:
 
 def _pair(registry: Registry, name: str, versions: list[Version], word: Word) -> Step:
     """One embedding that is here and there."""
+    from tireg.hub.private import known_as
+
     there = {row.record for row in word.index.versions}
-    alive = {v.record_sha: v for v in versions if v.trashed is None}
-    thrown = {v.record_sha for v in versions if v.trashed is not None} - set(alive)
+    alive = [v for v in versions if v.trashed is None]
     if not alive:
         return Step(name, word.place, "deleted here", word=word)
-    push = [v.ref for sha, v in alive.items() if sha not in there]
-    pull = [row.record for row in word.index.versions if row.record not in {*alive, *thrown}]
-    for sha in there & set(alive):
-        ours = {run.run_id[:16] for run in registry.runs(sha)}
-        theirs = word.scores(sha)
-        push += [alive[sha].ref] if ours - theirs else []
-        pull += [sha] if theirs - ours else []
+    known = {sha for v in versions for sha in known_as(v.record)}
+    push: list[str] = []
+    pull = [row.record for row in word.index.versions if row.record not in known]
+    for version in alive:
+        forms = [sha for sha in known_as(version.record) if sha in there]
+        ours = {run.run_id[:16] for run in registry.runs(version.record_sha)}
+        theirs = {sha: word.scores(sha) for sha in forms}
+        if not forms or ours.difference(*theirs.values()):
+            push.append(version.ref)
+        pull += [sha for sha in forms if theirs[sha] - ours]
     state: State = "same"
     if push and pull:
         state = "diverged"
@@ -252,12 +262,27 @@ def _carry_out(
         repo, folder = _place(step, word)
         for ref in dict.fromkeys(step.push):
             terms = license or (card_license(word) if word is not None else None)
-            request = PublishRequest(ref, repo, folder=folder, license=terms)
+            pictures = word is not None and _with_pictures(word, registry.resolve(ref))
+            request = PublishRequest(
+                ref, repo, folder=folder, license=terms, with_pictures=pictures
+            )
             version, offer = make_offer(registry, request)
             if word is not None:
                 offer = replace(offer, name=word.index.name)
             send(hub, registry, version, offer, request, listen)
             step.done = True
+
+
+def _with_pictures(word: Word, version: Version) -> bool:
+    """Whether this version was published with its pictures and captions; then it stays so."""
+    from tireg.hub.layout import version_folder
+    from tireg.hub.private import known_as
+
+    sha = version.record_sha
+    if word.index.row(sha) is None:
+        return False
+    files = word.at.folder(f"{word.prefix}{version_folder(sha)}/files/")
+    return len(known_as(version.record)) > 1 or any("-picture" in path for path in files)
 
 
 def card_license(word: Word) -> str | None:
