@@ -71,7 +71,7 @@ def test_lower_and_target_metrics_are_read_the_right_way_round(home: Path) -> No
     found = rows(compare(home, "a", "b"))
     assert found["semantic_collapse"]["verdict"] == "a"
     assert found["off_token_rate"]["verdict"] == "b"
-    assert "nearer to its target" in found["off_token_rate"]["text"]
+    assert "is nearer to chance where it is not asked for" in found["off_token_rate"]["text"]
 
 
 def test_a_target_between_the_two_makes_none_of_them_better(home: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_target_between_the_two_makes_none_of_them_better(home: Path) -> None:
     add(home, "b", score("off_token_rate", 0.3 + noise(4), direction="target"))
     row = rows(compare(home, "a", "b"))["off_token_rate"]
     assert row["verdict"] == "differ"
-    assert row["text"].startswith("a@1 has more off_token_rate than b@1 by 0.4")
+    assert row["text"].startswith("a@1 has more off-token rate than b@1 by 0.4")
 
 
 def test_equal_values_and_few_prompts_are_no_verdict(home: Path) -> None:
@@ -199,3 +199,12 @@ def test_unscored_metrics_keep_their_reason(home: Path) -> None:
     add(home, "a", score("prompt_fidelity", EASE), score("copying", EASE))
     add(home, "b", score("prompt_fidelity", EASE), score("copying", None))
     assert rows(compare(home, "a", "b"))["copying"]["text"] == "copying: no pictures are kept"
+
+
+def test_every_metric_can_be_spoken_of() -> None:
+    from tireg.metrics import METRICS
+    from tireg.workflows.report_words import ASKS
+    from tireg.workflows.verdict_words import WORDS
+
+    assert set(METRICS) <= set(WORDS)
+    assert set(METRICS) <= set(ASKS)

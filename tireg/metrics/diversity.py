@@ -191,8 +191,7 @@ DIVERSITY = Metric(
     couplings=(
         "suppression raises it: what no prompt fixes varies",
         "copying raises it: the same few pictures for every prompt",
-        "background carry-over and style content raise it: prompts settle less than they do for "
-        "the class noun",
+        "background carry-over and style content raise it: prompts settle less of the picture",
     ),
 )
 

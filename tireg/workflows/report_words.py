@@ -64,11 +64,15 @@ ASKS = {
     ),
     "diversity": (
         "Diversity",
-        "Do seeds still give different pictures? It falls with fidelity, too.",
+        "Do seeds still give different pictures, as different as a fixed look allows?",
     ),
     "diversity_masked": (
         "Diversity, masked",
-        "The same, with the concept masked out.",
+        "Do they beside the concept, set against the class noun's?",
+    ),
+    "diversity_lpips": (
+        "Diversity, LPIPS",
+        "Do they to LPIPS, set against the class noun's? It falls with fidelity, too.",
     ),
     "pair_bleeding": (
         "Bleeding into a second concept",

@@ -19,14 +19,38 @@ WORDS = {
         "semantic collapse of the text",
     ),
     "off_token_leakage": ("leaks less where it is not asked for", "off-token leakage"),
+    "off_token_rate": ("is nearer to chance where it is not asked for", "off-token rate"),
     "off_token_drift": ("disturbs other prompts less", "off-token drift"),
     "background_leakage": ("brings less of its training background", "background leakage"),
+    "background_leakage_masked": (
+        "brings less of its training background, beside the concept",
+        "background leakage with the concept masked out",
+    ),
     "copying": ("copies its training pictures less", "copying"),
-    "diversity": ("varies more from seed to seed", "diversity"),
+    "copying_gap": ("is less drawn to its training pictures than to others", "copying gap"),
+    "diversity": ("varies from seed to seed more as it ought to", "diversity"),
+    "diversity_masked": (
+        "varies more from seed to seed beside the concept",
+        "diversity with the concept masked out",
+    ),
+    "diversity_lpips": ("differs from seed to seed more as its class noun does", "LPIPS diversity"),
     "pair_bleeding": ("bleeds less into a second concept", "bleeding"),
     "concept_bleeding": ("bleeds less into other concepts", "bleeding"),
     "style_content_leakage": ("brings fewer things of its pictures along", "style leakage"),
     "style_intrusion": ("puts things of its pictures in less often", "style intrusion"),
+    "clip_image_similarity": ("looks more like its pictures to CLIP", "likeness"),
+    "clip_text_similarity/class": (
+        "matches the prompt with its class noun better",
+        "text similarity with the class noun",
+    ),
+    "clip_text_similarity/empty": (
+        "matches the prompt without it better",
+        "text similarity without the word",
+    ),
+    "clip_text_similarity/context": (
+        "matches the prompt's context better",
+        "text similarity of the context",
+    ),
 }
 
 
