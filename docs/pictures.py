@@ -1,6 +1,7 @@
 """The pictures of the pages: python -m docs.pictures [NAME…] writes docs/img/.
 
-``leakage`` trains two words on `shapes` (a minute or two) and draws five rows of samples.
+``leakage`` trains two words on `shapes` (a minute or two) and draws five rows of samples;
+``report``, ``comparison``, ``gallery`` and ``terminal`` are those of ``docs/screens.py``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from docs import screens
 from docs.generate import ROOT
 
 IMAGES = ROOT / "docs" / "img"
@@ -97,7 +99,13 @@ def sheet(rows: list[list[Image.Image]], gap: int = 4) -> Image.Image:
     return made
 
 
-PICTURES = {"leakage": leakage}
+PICTURES = {
+    "leakage": leakage,
+    "report": screens.report,
+    "comparison": screens.comparison,
+    "gallery": screens.gallery,
+    "terminal": screens.terminal,
+}
 
 
 def main(names: list[str]) -> int:

@@ -33,7 +33,8 @@ def list_(everything: bool, trash: bool, as_json: bool) -> None:
         out.json(page["rows"])
     else:
         shown = [
-            {**row, "kind": _kind(row), "scores": _headline(row["scores"])} for row in page["rows"]
+            {**row, "kind": _kind(row), "scores": _headline(row["scores"]), "created": day(row)}
+            for row in page["rows"]
         ]
         columns = ["name", "version", "token", "kind", "vectors", "base", "scores", "created"]
         out.table(shown, columns, empty="the registry is empty")
@@ -42,6 +43,11 @@ def list_(everything: bool, trash: bool, as_json: bool) -> None:
         out.hint("tireg list --all")
     elif not page["rows"] and not as_json:
         out.hint("tireg demo")
+
+
+def day(row: dict[str, Any]) -> str:
+    """The day a version was made, without the time of day that ``--json`` has."""
+    return str(row["created"])[:10]
 
 
 def print_trash(as_json: bool) -> None:

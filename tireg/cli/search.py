@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tireg.cli.console import out
+from tireg.cli.listing import day
 
 HERE_ONLY = ("family", "tags", "license", "sort", "cursor", "minimum", "like", "looks_like",
              "near", "encoder")  # fmt: skip
@@ -99,7 +100,8 @@ def search_here(words: str, options: dict[str, Any], as_json: bool) -> None:
     if as_json:
         out.json(page)
         return
-    out.table(page["rows"], list(COLUMNS), empty="nothing here matches")
+    shown = [{**row, "created": day(row)} for row in page["rows"]]
+    out.table(shown, list(COLUMNS), empty="nothing here matches")
     if not page["rows"]:
         out.hint("tireg search --hub WORDS")
     elif page["cursor"]:

@@ -179,8 +179,7 @@ DIVERSITY = Metric(
     range=(0.0, float("inf")),
     null=1.0,
     baseline=_BASELINE,
-    bad="below 0.7: seeds repeat each other",
-    bad_below=-0.3,
+    bad="no threshold: on trained words it reads below 1 where seeds do not repeat each other",
     formula="D_V / (D_V + G_V - G_k), D_c = mean over prompts and seeds s < s' of 1 - "
     "f(x(s)).f(x(s')), G_c = mean f(x_p(s)).f(x_p(s')) - mean f(x_p(s)).f(x_q(s')) over p != q and "
     "s != s', in G without the direction from the class noun's mean to the token's",
