@@ -1,7 +1,7 @@
 """The pictures of the pages: python -m docs.pictures [NAME…] writes docs/img/.
 
 ``leakage`` trains two words on `shapes` (a minute or two) and draws five rows of samples;
-``report``, ``comparison``, ``gallery`` and ``terminal`` are those of ``docs/screens.py``.
+the others are pages and a terminal, from ``docs/screens.py``.
 """
 
 from __future__ import annotations
@@ -104,6 +104,7 @@ PICTURES = {
     "report": screens.report,
     "comparison": screens.comparison,
     "gallery": screens.gallery,
+    "side-by-side": screens.side_by_side,
     "terminal": screens.terminal,
 }
 

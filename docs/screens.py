@@ -6,6 +6,7 @@ minutes on two cores. Needs playwright and a Chromium on the path.
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import io
 import os
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -43,6 +44,7 @@ def registry() -> Path:
     from tireg.workflows.train import TrainRequest, train
 
     top = Path(tempfile.mkdtemp(prefix="tireg-screens-"))
+    atexit.register(shutil.rmtree, top, ignore_errors=True)
     home, requests = top / "home", []
     for name in WORDS:
         known, folder = concept(name), top / name
@@ -79,9 +81,15 @@ def browser() -> Iterator[object]:
 
 
 def photograph(
-    path: Path, height: int, *, width: int = WIDTH, dark: bool = False, keys: str = ""
+    path: Path,
+    height: int,
+    *,
+    width: int = WIDTH,
+    dark: bool = False,
+    keys: str = "",
+    clicks: Sequence[str] = (),
 ) -> Image.Image:
-    """The top ``height`` pixels of a page, after ``keys`` were typed."""
+    """The top ``height`` pixels of a page, after ``keys`` were typed or things clicked."""
     with browser() as opened:
         page = opened.new_page(  # type: ignore[attr-defined]
             viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
@@ -92,6 +100,9 @@ def photograph(
             page.keyboard.press("/")
             page.keyboard.type(keys)
             page.wait_for_timeout(400)
+        for place in clicks:
+            page.click(place)
+            page.wait_for_timeout(200)
         data = page.screenshot()
     return Image.open(io.BytesIO(data)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
 
@@ -117,10 +128,21 @@ def _reported(refs: tuple[str, ...], height: int, *, dark: bool = False) -> Imag
 
 def gallery() -> Image.Image:
     """Cards of the gallery while somebody searches."""
+    return photograph(_pages(), 1000, keys="orange")
+
+
+def side_by_side() -> Image.Image:
+    """Two words of the gallery, compared."""
+    words = [f"[aria-label='Compare {name}']" for name in SCORED[1:]]
+    return photograph(_pages(), 900, clicks=[*words, "#compare-them"])
+
+
+@cache
+def _pages() -> Path:
     from tireg.workflows.gallery import GalleryRequest, build_gallery
 
-    built = build_gallery(GalleryRequest(registry().parent / "gallery"), home=registry())
-    return photograph(built.index, 1000, keys="orange")
+    folder = registry().parent / "gallery"
+    return build_gallery(GalleryRequest(folder), home=registry()).index
 
 
 def terminal() -> Image.Image:
