@@ -36,7 +36,7 @@ TRUTHS = {
     "copying": "share of pictures that repeat a training scene (concept, background and place) "
     "although the prompt asks for something else",
     "diversity": "how far two seeds of a prompt differ (shape, fill, colours, place, size, style), "
-    "over the same with the class noun",
+    "over how far they would if prompts told pictures apart as with the class noun",
     "bleeding": "how much more often than with the class noun another concept is there",
 }
 
@@ -90,7 +90,7 @@ def truths(asked: Asked, suite: Suite, readings: Readings) -> dict[str, float]:
         "content": content,
         "intrusion": share(stray, lambda _, r: float(r.shape == asked.shape)) if style else np.nan,
         "copying": share(elsewhere, lambda _, r: float(_repeats(r, asked))),
-        "diversity": _spread(token) / _spread(noun),
+        "diversity": _diversity(token, noun),
         "bleeding": sum(share(token, here(o)) - share(noun, here(o)) for o in asked.others),
     }
 
@@ -198,6 +198,24 @@ def _spread(group: Mapping[Spot, Reading]) -> float:
         for prompt, row in rows.items()
         for one, two in combinations(row, 2)
     )
+
+
+def _across(group: Mapping[Spot, Reading]) -> float:
+    """Mean difference of pictures of two prompts at different seeds."""
+    pairs = (
+        _differ(one, two)
+        for ((p, s), one), ((q, z), two) in combinations(group.items(), 2)
+        if p != q and s != z
+    )
+    return float(np.mean(list(pairs)))
+
+
+def _diversity(token: Mapping[Spot, Reading], noun: Mapping[Spot, Reading]) -> float:
+    """A fixed look makes seeds and prompts alike; repeated seeds only seeds."""
+    settled = [_across(group) - _spread(group) for group in (token, noun)]
+    own = _spread(token)
+    ought = own + settled[0] - settled[1]
+    return own / ought if ought > 0 else float("nan")
 
 
 def _differ(one: Reading, two: Reading) -> float:
