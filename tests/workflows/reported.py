@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.store import make
 from tireg.domain.records import CurvePoint, Record, StoredFile, Training
-from tireg.domain.scores import EncoderRef, Run, RunFile, Score, SuiteRef
+from tireg.domain.scores import EncoderAccuracy, EncoderRef, Run, RunFile, Score, SuiteRef
 from tireg.domain.statistics import clustered_mean
 from tireg.domain.suites import Suite, load_suite
 from tireg.store.registry import Registry
@@ -32,6 +32,9 @@ class Reported:
     record: Record
     run: Run
     suite: Suite
+
+
+SEEN = EncoderAccuracy(encoder="clip", measured_on="renders", accuracy={"shape": 0.9, "hue": 0.8})
 
 
 def png(seed: int, side: int = 24) -> bytes:
@@ -141,6 +144,7 @@ def report_on(
         update={
             "spec": told,
             "scores": tuple(usual_scores(suite) if scores is None else scores),
+            "accuracy": (SEEN,),
             "run_id": make.sha(f"{name}{created}{told!r}"),
         }
     )

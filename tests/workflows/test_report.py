@@ -57,6 +57,7 @@ def test_a_scored_word(home: Path, page: Path) -> None:
         "Two training pictures come as near to each other as",
         "equal to the last pixel",
         "tireg eval my-cat@1 --suite shapes-quick",
+        "clip itself names right: hue 80.0%, shape 90.0% (on renders).",
         told.record.tensor_hash,
         told.run.run_id,
     ):

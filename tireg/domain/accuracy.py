@@ -7,6 +7,7 @@ every score that it gives.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,13 @@ class Accuracy(Document):
     accuracy: dict[str, Share] = Field(
         min_length=1, description="By attribute: share of pictures that it names right, 0 to 1."
     )
+
+
+def accuracy_words(encoder: str, accuracy: Mapping[str, float], measured_on: str) -> str:
+    """What an encoder tells apart, the worst first, as one line."""
+    worst_first = sorted(accuracy.items(), key=lambda item: item[1])
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in worst_first)
+    return f"{encoder} itself names right: {shares} (on {measured_on})"
 
 
 def known_accuracy(folder: Path, weights: str) -> Accuracy | None:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from tireg.domain.accuracy import accuracy_words
 from tireg.domain.recipes import Recipe
 from tireg.domain.records import Record, Training
 from tireg.domain.scores import Run
@@ -172,12 +173,13 @@ def left_of(run: Run) -> tuple[Left, ...]:
 
 
 def asked_of(run: Run) -> str:
-    """How the scores came about, in a sentence."""
+    """How the scores came about, in a sentence, and what is known of who looked."""
     spec, drawn = run.spec, run.spec.sampling
+    known = (accuracy_words(a.encoder, a.accuracy, a.measured_on) for a in run.accuracy)
     return (
         f"Suite {spec.suite.name} version {spec.suite.version} on {spec.base}, "
         f"{len(spec.seeds)} seeds, {drawn.sampler} {drawn.steps} steps, guidance "
-        f"{drawn.guidance:g}, {drawn.width} px."
+        f"{drawn.guidance:g}, {drawn.width} px." + "".join(f" {line}." for line in known)
     )
 
 
