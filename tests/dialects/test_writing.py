@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +240,27 @@ def test_copies_in_different_dialects_have_one_identity(tmp_path: Path) -> None:
             found.add((reading.embeddings[0].tensor_hash, reading.sha256))
     assert len({tensor for tensor, _ in found}) == 1
     assert len({file for _, file in found}) == len(DIALECTS)
+
+
+NAMES_TO_TYPE = [
+    ("gasai yuno", "gasai yuno", "gasai_yuno", "gasai yuno"),
+    ("cat (v2) [b], {x}", "cat _v2_ _b_, _x", "cat_v2_b_x", "cat _v2_ _b_, _x"),
+    ("Käse", "Käse", "Käse", "K_se"),
+    ("猫", "猫", "猫", "embedding"),
+]
+
+
+@pytest.mark.parametrize(("name", "webui", "comfyui", "invokeai"), NAMES_TO_TYPE)
+def test_files_have_names_that_can_be_typed(
+    tmp_path: Path, name: str, webui: str, comfyui: str, invokeai: str
+) -> None:
+    """What ComfyUI and InvokeAI take for a name in a prompt, by their own rules."""
+    import re
+
+    for tool, stem in {"webui": webui, "comfyui": comfyui, "invokeai": invokeai}.items():
+        (path,) = write(tool, tmp_path, replace(embedding("sd1"), name=name))
+        assert path.stem == stem
+    typed = f"embedding:{comfyui}, a photo"
+    word = typed.removeprefix("embedding:").split()[0].strip(",")
+    assert word == comfyui
+    assert re.findall(r"<[a-zA-Z0-9., _-]+>", f"a photo of <{invokeai}>") == [f"<{invokeai}>"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
-from tests.hub.test_publish import files
-from tests.hub.words import keep
+from tests.hub.words import files, keep
 from tests.hubserver import HubServer
 from tests.store import make
 from tireg.domain.records import Source

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import html
-import io
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from tests.conftest import RunCli
-from tests.hub.words import keep, png, word
+from tests.hub.words import files, keep, png
 from tests.hubserver import HubServer
-from tests.hubserver.repos import card_tags
 from tests.store import make
 from tireg.domain.scores import SuiteRef
 from tireg.domain.suites import load_suite
 from tireg.errors import HubError, InputError
-from tireg.hub.cardtext import parse
 from tireg.store.registry import Registry
-from tireg.workflows.progress import Notice
 from tireg.workflows.publish import PublishRequest, plan_publish, publish
-from tireg.workflows.pull import pull
 
 REPO = "alice/my-cat"
 BENCHMARK = """
@@ -39,11 +33,6 @@ prompts:
 - {id: one, role: background, text: "a {concept} in the snow", context: in the snow}
 benchmark: {dataset: some/benchmark, tasks: {fidelity: alike}}
 """
-
-
-def files(server: HubServer, repo: str = REPO) -> dict[str, bytes]:
-    found = server.hub.repos[repo]
-    return {path: found.read(entry) for path, entry in found.resolve("main").tree.items()}
 
 
 def commits(server: HubServer, repo: str = REPO) -> int:
@@ -73,22 +62,6 @@ def test_a_version_becomes_one_commit_with_a_tag(hub: HubServer, home: Path) -> 
     assert sum("/scores/" in path for path in found) == 1
 
 
-def test_the_training_pictures_stay_here(hub: HubServer, home: Path) -> None:
-    version = keep(home, pictures=True, scored=True)
-    secret = next(f.sha256 for f in version.record.files if f.role == "picture")
-    publish(PublishRequest("my-cat", REPO), home=home)
-    assert secret not in {hashlib.sha256(d).hexdigest() for d in files(hub).values()}
-    blobs = hub.hub.repos[REPO].blobs.values()
-    assert secret not in {hashlib.sha256(data).hexdigest() for data in blobs}
-    assert secret.encode() in files(hub)["tireg.json"]
-    publish(PublishRequest("my-cat", "alice/open", with_pictures=True), home=home)
-    found = files(hub, "alice/open")
-    assert hashlib.sha256(found["pictures/picture-1.png"]).hexdigest() == secret
-    assert (
-        "pictures&#47;" in found["README.md"].decode() or "pictures/" in found["README.md"].decode()
-    )
-
-
 def test_uploads_need_no_xet(hub: HubServer, home: Path) -> None:
     """This server has none, and huggingface_hub insists on it for files and plain bytes."""
     from huggingface_hub.utils._runtime import is_xet_available
@@ -100,22 +73,6 @@ def test_uploads_need_no_xet(hub: HubServer, home: Path) -> None:
     asked = [entry.path for entry in hub.seen]
     assert any(path.endswith("/info/lfs/objects/batch") for path in asked)
     assert not any("xet" in path for path in asked)
-
-
-def test_captions_go_with_the_pictures_they_describe(hub: HubServer, home: Path) -> None:
-    said = "my cat in our kitchen"
-    concept = make.concept("my-cat", said)
-    version = keep(home, pictures=True, scored=True, concept=concept)
-    publish(PublishRequest("my-cat", REPO), home=home)
-    assert not any(said.encode() in data for data in hub.hub.repos[REPO].blobs.values())
-    assert not publish(PublishRequest("my-cat", REPO), home=home).committed
-    (back,) = pull(REPO, home=home)
-    assert (back.added, back.scores) == (False, 0)
-    assert back.version.record_sha == version.record_sha
-    publish(PublishRequest("my-cat", "alice/open", with_pictures=True), home=home)
-    found = files(hub, "alice/open")
-    assert said.encode() in found["tireg.json"]
-    assert hashlib.sha256(found["tireg.json"]).hexdigest() == version.record_sha
 
 
 def test_scores_on_a_benchmark_reach_its_leaderboard(
@@ -212,28 +169,6 @@ def test_a_dry_run_says_all_and_does_nothing(hub: HubServer, home: Path, run_cli
     assert "nothing to do" in run_cli("publish", "my-cat", REPO, "--dry-run", code=0).stderr
 
 
-def test_everything_published_is_on_the_card(hub: HubServer, home: Path) -> None:
-    version = keep(home, scored=True)
-    publish(PublishRequest("my-cat", REPO), home=home)
-    found = files(hub)
-    card = html.unescape(found["README.md"].decode())
-    for path in set(found) - {".gitattributes"}:
-        head = f"versions/{version.record_sha[:16]}/"
-        assert path.removeprefix(head) in card, path
-
-
-def test_an_unknown_licence_is_asked_for(hub: HubServer, home: Path) -> None:
-    from tests.store import make
-
-    keep(home, license=None, base=make.base("some/base").model_copy(update={"license": None}))
-    with pytest.raises(InputError, match="licence of 'my-cat' is not known") as caught:
-        publish(PublishRequest("my-cat", REPO), home=home)
-    assert "--license" in caught.value.hint
-    publish(PublishRequest("my-cat", REPO, license="My own terms"), home=home)
-    metadata = parse(files(hub)["README.md"].decode()).metadata
-    assert (metadata["license"], metadata["license_name"]) == ("other", "My own terms")
-
-
 def test_the_file_of_another_is_never_overwritten(hub: HubServer, home: Path) -> None:
     keep(home, seed=1)
     hub.hub.put(REPO, {"learned_embeds.safetensors": b"theirs"})
@@ -246,31 +181,6 @@ def test_the_file_of_another_is_never_overwritten(hub: HubServer, home: Path) ->
     with pytest.raises(HubError, match=r"previews/preview-1.png"):
         publish(PublishRequest("my-cat", "alice/other"), home=home)
     assert files(hub, "alice/other")["notes.txt"] == b"mine"
-
-
-def test_what_people_wrote_on_the_card_stays(hub: HubServer, home: Path) -> None:
-    keep(home, seed=1)
-    publish(PublishRequest("my-cat", REPO), home=home)
-    card = files(hub)["README.md"].decode()
-    card = card.replace("A textual-inversion embedding of", "MY OWN WORDS about")
-    card = card.replace("## How to use it", "Hello from outside.\n\n## How to use it", 1)
-    card = card.replace("license: creativeml-openrail-m", "license: mit\nlanguage: en")
-    card = card.replace("- tireg\n", "- tireg\n- my-own-tag\n")
-    hub.hub.put(REPO, {"README.md": card.encode()})
-    keep(home, seed=2)
-    said: list[object] = []
-    publish(PublishRequest("my-cat", REPO), home=home, listen=said.append)
-    now = files(hub)["README.md"].decode()
-    metadata = parse(now).metadata
-    assert "MY OWN WORDS about" in now
-    assert "Hello from outside." in now
-    assert (metadata["license"], metadata["language"]) == ("mit", "en")
-    assert "my-own-tag" in metadata["tags"]
-    assert "v2" in now
-    notices = [n.text for n in said if isinstance(n, Notice)]
-    assert len(notices) == 3
-    assert any("section 'about'" in text for text in notices)
-    assert not publish(PublishRequest("my-cat", REPO), home=home).committed
 
 
 def test_another_word_does_not_take_the_place(hub: HubServer, home: Path) -> None:
@@ -315,61 +225,6 @@ def test_a_moved_head_is_planned_for_anew(
     assert [s.status for s in hub.seen if "/commit/" in s.path] == [412, 412, 200]
 
 
-def test_previews_lose_what_the_camera_hid(hub: HubServer, home: Path) -> None:
-    from PIL import Image
-
-    image = Image.open(io.BytesIO(png(3)))
-    exif = Image.Exif()
-    exif[0x010E] = "SECRET PLACE"
-    buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", exif=exif, comment=b"SECRET PLACE")
-    keep(home, preview=buffer.getvalue())
-    publish(PublishRequest("my-cat", REPO), home=home)
-    assert not any(b"SECRET PLACE" in data for data in hub.hub.repos[REPO].blobs.values())
-    assert "previews/preview-1.jpg" in files(hub)
-
-
-def test_hostile_texts_are_harmless_on_the_card(hub: HubServer, home: Path) -> None:
-    from markdown_it import MarkdownIt
-
-    evil = "<script>alert(1)</script> ![x](javascript:a) | --> <!-- /tireg:about -->\n---\n# big"
-    record, objects = word(
-        token="<!--```[a](b)", notes=evil, author=evil, class_noun=evil, tags=("a: b\n- c",)
-    )
-    from tireg.store.registry import Registry
-
-    with Registry.open(home) as registry:
-        registry.add(record, objects)
-    publish(PublishRequest("my-cat", REPO), home=home)
-    card = files(hub)["README.md"].decode()
-    body = parse(card).body
-    shown = MarkdownIt("gfm-like", {"linkify": False}).render(body)
-    assert "<script" not in shown
-    assert "javascript:" not in shown.replace("javascript&#58;", "").replace("javascript:a) |", "")
-    assert 'href="b"' not in shown
-    assert "<h1>big" not in shown
-    assert parse(card).metadata["instance_prompt"] == "<!--```[a](b)"
-    assert not publish(PublishRequest("my-cat", REPO), home=home).committed
-
-
-def test_the_card_passes_the_hubs_own_checks(hub: HubServer, home: Path) -> None:
-    from huggingface_hub import ModelCard
-
-    keep(home, scored=True)
-    publish(PublishRequest("my-cat", REPO), home=home)
-    card: Any = ModelCard(files(hub)["README.md"].decode())
-    assert card.data.base_model == "some/base"
-    assert card.data.base_model_relation == "adapter"
-    assert card.data.instance_prompt == "<my-cat>"
-    assert card.data.widget == [
-        {"text": "a photo of <my-cat>", "output": {"url": "previews/preview-1.png"}}
-    ]
-    (result,) = card.data.eval_results or []
-    assert (result.metric_type, result.metric_value) == ("fidelity", 0.71)
-    repo = hub.hub.repos[REPO]
-    assert "base_model:some/base" in card_tags(repo.card_data(repo.resolve("main")))
-
-
 def test_not_logged_in_or_not_allowed(
     hub: HubServer, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -384,3 +239,23 @@ def test_not_logged_in_or_not_allowed(
     with pytest.raises(HubError, match="does not know your token"):
         publish(PublishRequest("my-cat", REPO), home=home)
     assert hub.hub.repos == {}
+
+
+def test_tags_are_checked_before_anything_is_sent(
+    hub: HubServer, home: Path, run_cli: RunCli
+) -> None:
+    keep(home)
+    for tag in ("two words", "a..b", "end.lock", "-x", "a/b", "x~1", "ä"):
+        with pytest.raises(InputError, match="cannot be a tag"):
+            publish(PublishRequest("my-cat", REPO, tag=tag), home=home)
+    assert REPO not in hub.hub.repos
+    publish(PublishRequest("my-cat", REPO, tag="first"), home=home)
+    assert not publish(PublishRequest("my-cat", REPO, tag="first"), home=home).committed
+    with pytest.raises(InputError, match=r"already, with the tag 'first'") as caught:
+        publish(PublishRequest("my-cat", REPO, tag="second"), home=home)
+    assert caught.value.hint == "leave --tag out"
+    publish(PublishRequest("my-cat", "club/all", folder="a..b"), home=home)
+    assert set(hub.hub.repos["club/all"].tags) == {"a.b-v1"}
+    told = run_cli("publish", "my-cat", "club/all", "--folder", "a..b", code=0)
+    assert "tireg pull club/all --folder a..b" in told.stderr
+    assert "no commit" in run_cli("publish", "my-cat", REPO, "--dry-run", code=0).stdout

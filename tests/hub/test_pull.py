@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import RunCli
 from tests.hub.words import keep, word
 from tests.hubserver import HubServer
-from tireg.errors import FileRefusedError, InputError, RefError
+from tireg.errors import FileRefusedError, HubError, InputError, RefError
 from tireg.store.registry import Registry
 from tireg.workflows.progress import Notice
 from tireg.workflows.publish import PublishRequest, publish
@@ -243,3 +243,38 @@ def test_bits_survive_every_dialect(hub: HubServer, home: Path) -> None:
         file.write_bytes(repo.read(tree[path]))
         (found,) = read_file(file).embeddings
         assert found.tensor_hash == record.tensor_hash, path
+
+
+def test_what_was_asked_wrongly_says_what_to_type(
+    hub: HubServer, home: Path, there: Path, run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(("my-cat", "my-dog")):
+        keep(home, name, number)
+        publish(PublishRequest(name, "club/all", folder=name), home=home)
+    monkeypatch.setenv("TIREG_HOME", str(there))
+    for asked, sentence in (
+        (("club/all", "--folder", "bird"), "next: tireg pull club/all --folder my-cat"),
+        (("club/all", "--as", "x"), "next: tireg pull club/all --folder my-cat --as x"),
+        (("--all-from", "nobody"), "'nobody' has no embedding on the Hub"),
+        (("--all-from", "club", "--as", "x"), "go with one repository"),
+        (("club/all@never",), "'club/all' has no such revision"),
+    ):
+        assert sentence in run_cli("pull", *asked, code=2).stderr
+    assert "pulled" in run_cli("pull", "--all-from", "club", code=0).stdout
+    assert "here already" in run_cli("pull", "--all-from", "club", code=0).stderr
+
+
+def test_all_of_a_repository_is_held_only_within_bounds(
+    hub: HubServer, home: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tireg.workflows import pull as workflow
+
+    for number, name in enumerate(("my-cat", "my-dog")):
+        keep(home, name, number)
+        publish(PublishRequest(name, "club/all", folder=name), home=home)
+    monkeypatch.setattr(workflow, "HELD_BYTES", 12_000)
+    with pytest.raises(HubError, match="more than 12000 bytes together") as caught:
+        pull("club/all", home=there)
+    assert "--folder" in caught.value.hint
+    assert not there.exists()
+    assert pull("club/all", home=there, folder="my-dog")[0].added

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.hubserver import HubServer
 from tests.store import make
 from tireg.domain.records import Record, StoredFile
 from tireg.domain.tensors import tensor_hash
@@ -84,3 +85,8 @@ def keep(
             run, sheet = make.run(record, values={"fidelity": 0.71, "leakage": None})
             registry.add_run(run, sheet)
     return version
+
+
+def files(server: HubServer, repo: str = "alice/my-cat") -> dict[str, bytes]:
+    found = server.hub.repos[repo]
+    return {path: found.read(entry) for path, entry in found.resolve("main").tree.items()}

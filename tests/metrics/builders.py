@@ -70,7 +70,7 @@ def world(seed: int = 0, n: int = 6, seeds: int = 3, free: int = 3, **changes: A
         plain = drawn()
         kinds[kind] = {
             # As sure of its prompt as the class noun, whatever of the concept is in it.
-            "token": slots_only(drawn(concept, 6.0 if kind == "concept" else 1.0)),
+            "token": slots_only(drawn(concept, 9.0 if kind == "concept" else 1.0)),
             "class": plain,
             "base": unit(plain + 0.05 * rng.normal(size=plain.shape)),
         }

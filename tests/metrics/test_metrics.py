@@ -205,8 +205,8 @@ class TestUnscored:
         blocks["token"] = unit(half)
         assert value("diversity", with_images(samples, "concept", **blocks)) < 0.9
 
-    def test_one_prompt_or_pictures_all_alike_say_nothing_of_diversity(self) -> None:
-        assert "two prompts" in (METRICS["diversity"](world(n=1)).unscored or "")
+    def test_few_prompts_or_pictures_all_alike_say_nothing_of_diversity(self) -> None:
+        assert "three prompts" in (METRICS["diversity"](world(n=2)).unscored or "")
         samples = world()
         one = samples.images["concept"]["token"][:1, :1]
         still = np.broadcast_to(one, samples.images["concept"]["token"].shape)

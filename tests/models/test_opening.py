@@ -75,6 +75,23 @@ def test_pickles_are_never_opened(tmp_path: Path, tiny_sd1: Path) -> None:
         bases.open_base(path, device="cpu", config=tiny_sd1)
 
 
+@pytest.mark.parametrize("name", ["one.sft", "ONE.SAFETENSORS"])
+def test_other_names_for_safetensors_are_not_unpickled(
+    one_file: Path, tiny_sd1: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """diffusers goes by the name: whatever does not end in .safetensors it hands to torch.load."""
+    unpickled: list[object] = []
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: unpickled.append(args))
+    renamed = one_file.rename(tmp_path / name)
+    base = bases.open_base(renamed, device="cpu", config=tiny_sd1)
+    assert base.family.id == "sd1"
+    assert unpickled == []
+    renamed.write_bytes(b"\x80\x02.")
+    with pytest.raises(BaseError):
+        bases.open_base(renamed, device="cpu", config=tiny_sd1)
+    assert unpickled == []
+
+
 def test_inpainting_files_are_refused(one_file: Path, tiny_sd1: Path) -> None:
     tensors = load_file(one_file)
     name = "model.diffusion_model.input_blocks.0.0.weight"

@@ -7,6 +7,7 @@ import resource
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.rejects import archives, texts
@@ -87,3 +88,30 @@ def test_memory_stays_bounded(tmp_path: Path) -> None:
         read_file(path)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 512 * 1024, f"{grown // 1024} MB more than before"
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".bin", ".ckpt", ".png"])
+def test_a_checkpoint_of_gigabytes_is_not_read_through(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"model{suffix}"
+    with path.open("wb") as file:
+        file.truncate(6_000_000_000)
+    began = time.monotonic()
+    reading = read_file(path)
+    assert time.monotonic() - began < 1
+    assert reading.refused is not None
+    assert reading.sha256 is None
+
+
+def test_a_bundle_in_a_large_file_has_its_hash(tmp_path: Path) -> None:
+    import hashlib
+
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "lora.safetensors"
+    rows = np.full((2, 768), 0.01, np.float32)
+    padding = np.zeros((17, 1024, 1024), np.float32)
+    save_file({"bundle_emb.cat.string_to_param.*": rows, "lora_te_x.lora_up.weight": padding},
+              path)  # fmt: skip
+    reading = read_file(path)
+    assert [e.token for e in reading.embeddings] == ["cat"], reading.refused
+    assert reading.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -44,7 +44,8 @@ def publish(dry_run: bool, as_json: bool, **options: Any) -> None:
         return
     what = "published" if done.committed else "there already, nothing to publish"
     out.text(f"{request.ref}: {what}: {done.url} ({done.tag})")
-    out.hint(f"tireg pull {request.repo}")
+    folder = f" --folder {request.folder}" if request.folder else ""
+    out.hint(f"tireg pull {request.repo}{folder}")
 
 
 def show_plan(plan: dict[str, Any], as_json: bool) -> None:
@@ -53,7 +54,8 @@ def show_plan(plan: dict[str, Any], as_json: bool) -> None:
         out.json(plan)
         return
     place = plan["repo"] + ("" if plan["parent"] else " (to be made)")
-    out.text(f"{place}: one commit, tag {plan['tag']}, record {plan['record'][:16]}")
+    commit = "one commit" if plan["write"] or plan["delete"] else "no commit"
+    out.text(f"{place}: {commit}, tag {plan['tag']}, record {plan['record'][:16]}")
     rows = [{"do": "write", **row} for row in plan["write"]]
     rows += [{"do": "delete", "path": path} for path in plan["delete"]]
     rows += [{"do": "leave", "path": path} for path in plan["kept"]]

@@ -30,6 +30,8 @@ def pull(
 
     if (repo is None) == (author is None):
         raise click.UsageError("give a repository, or --all-from AUTHOR")
+    if author is not None and (name or folder):
+        raise click.UsageError("--as and --folder go with one repository, not with --all-from")
     failed: list[Failed] = []
     with listening() as listen:
         if author is not None:
@@ -50,9 +52,12 @@ def print_pulled(found: list[Pulled], failed: list[Failed], as_json: bool) -> No
         ])  # fmt: skip
     for one in found if not as_json else ():
         what = "pulled" if one.added else "here already"
-        scores = f", {one.scores} new scores" if one.scores else ""
-        out.text(f"{one.version.ref}: {what}{scores}: type {one.version.record.token} in prompts")
+        scores = f", {one.scores} new {'score' if one.scores == 1 else 'scores'}"
+        what += scores if one.scores else ""
+        out.text(f"{one.version.ref}: {what}: type {one.version.record.token} in prompts")
     for miss in failed:
         out.warn(f"{miss.repo}: {miss.error.message}")
+    if not found and not failed and not as_json:
+        out.note("nothing new: everything is here already")
     if len(found) == 1 and not as_json:
         out.hint(f"tireg show {found[0].version.name}")

@@ -84,7 +84,9 @@ def read_with(path: Path, options: Options) -> FileReading:
     container = "unknown"
     try:
         with open_source(path, follow_links=options.follow_links) as source:
-            sha256 = source.sha256()
+            # A checkpoint of gigabytes that is refused is not read through for its hash.
+            if source.size <= limits.WHOLE_FILE:
+                sha256 = source.sha256()
             content = open_content(source)
             container = content.container
             hints = _hints(path, content, options)
@@ -92,6 +94,7 @@ def read_with(path: Path, options: Options) -> FileReading:
             dialect = "png" if container == "png" else found.dialect
             found.warnings += [*content.warnings, *_misnamed(path, container)]
             embeddings, warnings = finish(found, hints)
+            sha256 = sha256 or source.sha256()
     except FileRefusedError as error:
         return FileReading(path, container, sha256, refused=error.message, files=(path,))
     metadata = {**plain(dict(content.told)), **found.metadata}
@@ -190,6 +193,8 @@ def _other(head: bytes, source: Source) -> str:
     for start, sentence in OTHERS:
         if head.startswith(start):
             return sentence
+    if not head.strip(b"\0"):
+        return "it begins with nothing but zero bytes, as a download that was broken off does"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text[:1] in (b"{", b"["):
         return "it is JSON text, not tensors"

@@ -20,6 +20,14 @@ from tireg.errors import InputError
 
 LONE = ("clip_l", "clip_h", "shapes", "unknown")
 COMFY_NAMES = {"mistral_small": "mistral3_24b"}
+# Users of these tools type the file's name in a prompt. Brackets are weights there; ComfyUI
+# (`_try_get_embedding`) reads up to a space, InvokeAI (`extract_ti_triggers_from_prompt`) knows
+# few characters.
+ENDS_A_NAME = {
+    "webui": r"[()\[\]{}]+",
+    "comfyui": r"[\s(){}\[\],]+",
+    "invokeai": r"[^A-Za-z0-9., _-]+",
+}
 ONETRAINER_NAMES = {"t5xxl": "t5", "gemma2_2b": "gemma"}
 COMFY_KEYS = frozenset(
     "clip_l clip_g clip_h t5xxl umt5xxl pile_t5xl llama gemma2_2b gemma3_4b qwen25_3b qwen25_7b "
@@ -131,7 +139,7 @@ def write(
     place = Path(out)
     as_folder = place.is_dir() or not place.suffix
     folder = place if as_folder else place.parent
-    default = _dialect(dialect).folder_stem or safe_stem(embedding.name)
+    default = _dialect(dialect).folder_stem or safe_stem(embedding.name, dialect)
     stem, suffix = (default, "") if as_folder else (place.stem, place.suffix.lower())
     files = render(dialect, embedding, stem=stem, suffix=suffix, extra=extra)
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,9 +159,11 @@ def _replace(path: Path, data: bytes) -> Path:
     return path
 
 
-def safe_stem(name: str) -> str:
-    """``name`` as a file stem on any system: no separators, control or reserved characters."""
-    stem = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]+', "_", name).strip(" ._")
+def safe_stem(name: str, dialect: str = "") -> str:
+    """``name`` as a file stem on any system: no separators, control or reserved characters,
+    and nothing at which the tool of ``dialect`` ends the name that its users type."""
+    stem = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]+', "_", name)
+    stem = re.sub(ENDS_A_NAME.get(dialect, "(?!)"), "_", stem).strip(" ._")
     if re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", stem):
         stem += "_"
     return stem[:120] or "embedding"

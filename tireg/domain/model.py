@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from typing import Any, TypeVar, get_args
 
 from pydantic import (
@@ -74,6 +75,10 @@ def canonical_json(data: Any) -> bytes:
     return text.encode("utf-8")
 
 
+SURROGATE = re.compile(rb"\\ud|\xed", re.IGNORECASE)
+"""What can be half of a character, which could neither be hashed nor written."""
+
+
 def read_document(kind: type[T], raw: bytes | str, *, name: str) -> T:
     """Parse one document; ``name`` is what error messages call it.
 
@@ -82,6 +87,12 @@ def read_document(kind: type[T], raw: bytes | str, *, name: str) -> T:
     """
     try:
         data = json.loads(raw)
+        if SURROGATE.search(
+            raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogatepass")
+        ):
+            json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise CorruptError(f"{name} holds half of a character") from error
     except (ValueError, RecursionError) as error:
         raise CorruptError(f"{name} is not valid JSON") from error
     return validate_document(kind, data, name=name, failure=CorruptError)

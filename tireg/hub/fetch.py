@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tireg.errors import BaseError, HubError
 from tireg.hub.faults import translated
@@ -72,7 +73,8 @@ def fetch_base(repo: str, revision: str | None = None, *, to_measure: bool = Fal
                 f"'{endpoint}' names an impossible commit of '{repo}'",
                 hint="this server cannot be trusted",
             )
-        wanted = needed_files(s.rfilename for s in info.siblings or [])
+        named: list[Any] = [s.rfilename for s in info.siblings or []]
+        wanted = needed_files(name for name in named if isinstance(name, str))
         if to_measure:
             wanted = [n for n in wanted if n.partition("/")[0] not in AUTOENCODERS]
         if not any(n.endswith(".safetensors") for n in wanted):
@@ -87,7 +89,8 @@ def fetch_base(repo: str, revision: str | None = None, *, to_measure: bool = Fal
             )
         except Exception as error:
             raise translated(error, repo, endpoint, token is not None) or error from error
-    return FetchedBase(Path(folder), commit, getattr(info.card_data, "license", None))
+    terms = getattr(info.card_data, "license", None)
+    return FetchedBase(Path(folder), commit, terms if isinstance(terms, str) else None)
 
 
 def _explain(
@@ -96,6 +99,16 @@ def _explain(
     """Raise what a base that cannot be had means in words; return where the Hub is just away."""
     from huggingface_hub import errors
 
+    if isinstance(error, errors.HFValidationError):
+        raise BaseError(
+            f"'{repo}' is no name of a base on the Hub", hint="write it like owner/model"
+        ) from error
+    odd = (TypeError, AttributeError, LookupError, ValueError, RecursionError)
+    if isinstance(error, odd) and not isinstance(error, errors.HfHubHTTPError):
+        # What the client stumbles over when an answer is not of the form it expects.
+        raise HubError(
+            f"'{endpoint}' does not answer like a Hub", hint="check HF_ENDPOINT"
+        ) from error
     if isinstance(error, errors.GatedRepoError):
         raise HubError(
             f"'{repo}' is gated: its owner must let you in",

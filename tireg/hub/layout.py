@@ -39,6 +39,7 @@ FORMAT = 1
 PUBLISHED = ("embedding", "preview")
 
 FOLDER = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
+TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 RESERVED = frozenset(
     {CARD, RECORD, INDEX, VERSIONS, "webui", "comfyui", "invokeai", "previews", "pictures"}
 )
@@ -84,7 +85,7 @@ class Index(Part):
 def read_index(raw: bytes, *, about: str) -> Index:
     """Parse ``versions.json``. SchemaTooNewError for a newer one, HubError for a broken one."""
     try:
-        data = json.loads(raw)
+        data = json.loads(check_text(raw, about=f"{INDEX} of {about}"))
     except (ValueError, RecursionError) as error:
         raise HubError(f"{INDEX} of {about} is not valid JSON") from error
     version = data.get("format_version") if isinstance(data, dict) else None
@@ -99,6 +100,21 @@ def read_index(raw: bytes, *, about: str) -> Index:
         raise HubError(f"{INDEX} of {about}: {first_problem(error)}") from error
 
 
+def check_text(raw: bytes, *, about: str) -> bytes:
+    """``raw`` if all that its JSON says can be written down again, else HubError.
+
+    An escape for half a character is valid JSON and in no encoding.
+    """
+    if b"\\ud" in raw.lower():
+        try:
+            json.dumps(json.loads(raw), ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise HubError(f"{about} holds half a character") from error
+        except (ValueError, RecursionError):
+            pass  # its reader says what is wrong
+    return raw
+
+
 def check_folder(folder: str) -> str:
     """``folder`` if an embedding of a shared repository may lie there, else InputError."""
     if folder and (FOLDER.fullmatch(folder) is None or folder in RESERVED):
@@ -106,6 +122,15 @@ def check_folder(folder: str) -> str:
             f"'{folder}' cannot be a folder of a repository", hint="use letters, digits and '-'"
         )
     return folder
+
+
+def check_tag(tag: str) -> str:
+    """``tag`` if git takes it as a name, else InputError: found out before anything is sent."""
+    if TAG.fullmatch(tag) is None or ".." in tag or tag.endswith((".", ".lock")):
+        raise InputError(
+            f"'{tag}' cannot be a tag", hint="use letters, digits, '.', '_' and '-', such as v2"
+        )
+    return tag
 
 
 def folder_for(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ from tireg.hub.layout import (
     Index,
     VersionRow,
     WrittenFile,
+    check_tag,
+    check_text,
     prefixes,
     read_index,
     version_folder,
@@ -100,7 +103,7 @@ def plan(
         wanted |= {path: data for path, (data, _) in previews(offer).items()}
         wanted |= leaderboard_files(offer)
         wanted[RECORD] = offer.record.canonical()
-    tag = known.tag if known else _tag(offer, old, taken)
+    tag = _known_tag(repo, offer, known) if known else _tag(offer, old, taken)
     row = known or VersionRow(
         record=sha,
         tensor_hash=offer.record.tensor_hash,
@@ -171,13 +174,23 @@ def _text(read: Reader, path: str) -> str:
     return read(path).decode("utf-8", "replace")
 
 
+def _known_tag(repo: str, offer: Offer, row: VersionRow) -> str:
+    """The tag of a version that is there already, which it keeps."""
+    if offer.tag not in (None, row.tag):
+        raise InputError(
+            f"this version of '{offer.name}' is in '{repo}' already, with the tag '{row.tag}'",
+            hint="leave --tag out",
+        )
+    return row.tag
+
+
 def _tag(offer: Offer, old: Index | None, taken: Mapping[str, str]) -> str:
     used = {*taken, *(row.tag for row in (old.versions if old else ()))}
     if offer.tag is not None:
         if offer.tag in used:
             raise InputError(f"there is a tag '{offer.tag}' already", hint="give another --tag")
-        return offer.tag
-    head = f"{offer.folder}-v" if offer.folder else "v"
+        return check_tag(offer.tag)
+    head = re.sub(r"\.{2,}", ".", f"{offer.folder}-v") if offer.folder else "v"
     number = len(old.versions) + 1 if old else 1
     while f"{head}{number}" in used:
         number += 1
@@ -265,7 +278,8 @@ def _all_runs(offer: Offer, remote: Mapping[str, RemoteFile], read: Reader) -> l
         name = path.removeprefix(top)
         if path.startswith(f"{top}scores/") and name not in ours:
             try:
-                run = read_document(Run, read(f"{offer.prefix}{path}"), name=path)
+                raw = check_text(read(f"{offer.prefix}{path}"), about=f"'{path}'")
+                run = read_document(Run, raw, name=f"'{path}'")
             except TiregError:
                 continue
             if run.record == offer.record.sha256:

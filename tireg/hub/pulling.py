@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
+from tireg.dialects.content import hidden_character
 from tireg.domain.model import read_document
 from tireg.domain.records import Record
 from tireg.domain.scores import Run
@@ -18,18 +19,24 @@ from tireg.hub.layout import (
     RECORD,
     Index,
     VersionRow,
+    check_text,
     prefixes,
     read_index,
     stored_name,
     version_folder,
 )
 from tireg.hub.session import Hub
-from tireg.hub.tree import Snapshot, read
+from tireg.hub.tree import Snapshot, check_total, read
 
 RECORD_BYTES = 4_000_000
 OBJECT_BYTES = 50_000_000
 FOREIGN_BYTES = 20_000_000
 FOREIGN_FILES = 64
+# All of it is held until it is proven, so what a repository may hold of each is bounded, too.
+INDEX_TOTAL = 100_000_000
+PACKAGE_TOTAL = 1_000_000_000
+SCORES_TOTAL = 100_000_000
+FOREIGN_TOTAL = 200_000_000
 LEARNED = re.compile(r"learned_embeds(_[2-4])?\.(safetensors|bin)")
 SIDECARS = ("token_identifier.txt", "type_of_concept.txt", "special_params.json")
 SUFFIXES = (".safetensors", ".pt", ".bin", ".pti")
@@ -74,7 +81,9 @@ class ForeignFiles:
 
 def holdings(hub: Hub, at: Snapshot) -> list[Held]:
     """The embeddings of a repository: tireg's own, or else whatever vectors lie on top."""
-    found = [_held(hub, at, prefix) for prefix in prefixes(at.files)]
+    tops = prefixes(at.files)
+    check_total(at, (f"{prefix}{INDEX}" for prefix in tops), INDEX_TOTAL, "the lists of versions")
+    found = [_held(hub, at, prefix) for prefix in tops]
     return found or [Held("", "foreign")]
 
 
@@ -96,12 +105,13 @@ def fetch_version(hub: Hub, at: Snapshot, prefix: str, row: VersionRow) -> Packa
     raw = read(hub, at, f"{top}{RECORD}", limit=RECORD_BYTES)
     if hashlib.sha256(raw).hexdigest() != row.record:
         raise HubError(f"{about} is not the one it is listed as", hint="nothing was kept")
-    record = read_document(Record, raw, name=about)
+    record = read_document(Record, check_text(raw, about=about), name=about)
     if record.sha256 != row.record:
         raise HubError(f"{about} is not written as tireg writes records", hint="nothing was kept")
     objects: dict[str, bytes] = {}
-    for file in record.files:
-        path = f"{top}{stored_name(record, file)}"
+    paths = [f"{top}{stored_name(record, file)}" for file in record.files]
+    check_total(at, paths, PACKAGE_TOTAL, "the files of one version")
+    for file, path in zip(record.files, paths, strict=True):
         if path not in at.files:
             if file.role == "embedding":
                 raise HubError(f"'{at.repo}' lacks the vectors of {about}")
@@ -123,10 +133,12 @@ def _runs(
     """The scores of a version; what cannot be understood is left out with a notice."""
     runs: list[Run] = []
     notices: list[str] = []
-    for path in sorted(p for p in at.files if p.startswith(folder)):
+    paths = sorted(p for p in at.files if p.startswith(folder))
+    check_total(at, paths, SCORES_TOTAL, "the scores of one version")
+    for path in paths:
         raw = read(hub, at, path, limit=RECORD_BYTES)
         try:
-            run = read_document(Run, raw, name=f"'{path}'")
+            run = read_document(Run, check_text(raw, about=f"'{path}'"), name=f"'{path}'")
         except TiregError as error:
             notices.append(f"{error.message}; these scores are left out")
             continue
@@ -164,6 +176,8 @@ def foreign_files(hub: Hub, at: Snapshot, prefix: str = "") -> ForeignFiles:
             hint=f"look at it: {hub.endpoint}/{at.repo}",
         )
     texts = [name for name in SIDECARS if name in top]
+    found = (f"{prefix}{name}" for name in (*chosen, *texts))
+    check_total(at, found, FOREIGN_TOTAL, "the embedding files")
     files = {
         _local_name(name, number): read(hub, at, f"{prefix}{name}", limit=FOREIGN_BYTES)
         for number, name in enumerate([*chosen, *texts])
@@ -183,7 +197,9 @@ def _local_name(name: str, number: int) -> str:
 def _one_text(value: Any) -> str | None:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    return value if isinstance(value, str) and 0 < len(value) <= 200 else None
+    if not isinstance(value, str) or not 0 < len(value) <= 200:
+        return None
+    return value if hidden_character(value) is None else None
 
 
 def author_repos(hub: Hub, author: str, *, limit: int = 5000) -> list[str]:

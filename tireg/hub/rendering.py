@@ -62,7 +62,6 @@ def tool_files(offer: Offer) -> dict[str, bytes]:
     )
     from tireg.dialects.writing import safe_stem
 
-    stem = safe_stem(offer.name)
     found: dict[str, bytes] = {}
     for tool in ("diffusers", *TOOLS):
         try:
@@ -71,7 +70,7 @@ def tool_files(offer: Offer) -> dict[str, bytes]:
             continue
         if not lossless:
             continue
-        name = "learned_embeds" if tool == "diffusers" else stem
+        name = "learned_embeds" if tool == "diffusers" else safe_stem(offer.name, tool)
         folder = "" if tool == "diffusers" else f"{tool}/"
         files = render(tool, offer.embedding, stem=name, extra=extra)
         found |= {f"{folder}{file}": data for file, data in files.items()}

@@ -10,7 +10,7 @@ from typing import Any
 from tireg.domain.model import read_document
 from tireg.domain.records import Record
 from tireg.errors import TiregError
-from tireg.hub.layout import RECORD
+from tireg.hub.layout import RECORD, check_text
 from tireg.hub.session import Hub
 from tireg.hub.tree import COMMIT_ID, REPO_ID
 
@@ -106,7 +106,8 @@ def _hit(row: Any) -> Hit | None:
         return None
     card = row.get("cardData") if isinstance(row.get("cardData"), dict) else {}
     assert isinstance(card, dict)
-    tags = tuple(t for t in row.get("tags") or () if isinstance(t, str))
+    listed = row.get("tags")
+    tags = tuple(t for t in listed if isinstance(t, str)) if isinstance(listed, list) else ()
     base = card.get("base_model")
     base = base[0] if isinstance(base, list) and base else base
     kinds = [t.removeprefix("tireg-") for t in tags if t in KIND_TAGS]
@@ -137,7 +138,7 @@ def _scores(card: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
                 if not isinstance(metric, dict):
                     continue
                 name, value = metric.get("type"), metric.get("value")
-                if isinstance(name, str) and isinstance(value, int | float):
+                if isinstance(name, str) and isinstance(value, int | float) and abs(value) < 1e300:
                     yield name[:60], float(value)
 
 
@@ -146,7 +147,7 @@ def _text(value: Any) -> str | None:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value >= 0 else 0
+    return value if type(value) is int and 0 <= value < 1 << 53 else 0
 
 
 def read_record(hub: Hub, hit: Hit) -> Record | None:
@@ -156,6 +157,7 @@ def read_record(hub: Hub, hit: Hit) -> Record | None:
     url = hub.url(*hit.repo.split("/"), "resolve", hit.commit, RECORD)
     try:
         raw = hub.get(url, about=hit.repo, limit=RECORD_BYTES, elsewhere=True).body
-        return read_document(Record, raw, name=f"the record of '{hit.repo}'")
+        about = f"the record of '{hit.repo}'"
+        return read_document(Record, check_text(raw, about=about), name=about)
     except TiregError:
         return None

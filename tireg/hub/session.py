@@ -315,7 +315,10 @@ def connect() -> Hub:
         raise offline()
     endpoint = constants.ENDPOINT
     if urlsplit(endpoint).scheme not in ("http", "https") or not urlsplit(endpoint).hostname:
-        raise HubError(f"HF_ENDPOINT is '{endpoint}', which is no address of a Hub")
+        raise HubError(
+            f"HF_ENDPOINT is '{endpoint}', which is no address of a Hub",
+            hint=f"unset HF_ENDPOINT, or write it like {OFFICIAL}",
+        )
     _install()
     check_there(endpoint)
     return Hub(endpoint, token_for(endpoint))

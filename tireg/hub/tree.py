@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,6 +119,16 @@ def _safe(path: str) -> bool:
 
 def _liar(hub: Hub, what: str) -> HubError:
     return HubError(f"'{hub.endpoint}' {what}", hint="this server cannot be trusted")
+
+
+def check_total(at: Snapshot, paths: Iterable[str], limit: int, what: str) -> None:
+    """HubError when these files of a repository, all of which will be held, exceed ``limit``
+    bytes together."""
+    total = sum(at.files[path].size for path in paths if path in at.files)
+    if total > limit:
+        raise HubError(
+            f"{what} of '{at.repo}' have {total} bytes together, more than such files ever have"
+        )
 
 
 def read(hub: Hub, at: Snapshot, path: str, *, limit: int = FILE_BYTES) -> bytes:

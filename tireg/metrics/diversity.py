@@ -7,7 +7,6 @@ import numpy as np
 from tireg.domain.statistics import (
     FloatArray,
     IntArray,
-    clustered_mean,
     from_left_out,
     ratio_of_means,
 )
@@ -56,8 +55,8 @@ def concept_axis(token: FloatArray, noun: FloatArray) -> FloatArray:
 def settled(table: FloatArray) -> tuple[float, FloatArray]:
     """How much more alike two seeds of a prompt are than those of two prompts.
 
-    Args: ``[P, P]`` from ``between_prompts``, P >= 2. Returns the value, and ``[P]`` what it is
-    without each prompt; NaN there for P = 2.
+    Args: ``[P, P]`` from ``between_prompts``, P >= 3. Returns the value, and ``[P]`` what it is
+    without each prompt; NaN where no two prompts have two seeds.
     """
     own = np.diag(table)
     apart = np.where(np.eye(len(table), dtype=bool), np.nan, table)
@@ -81,8 +80,8 @@ def diversity(samples: Samples, level: float) -> Reading | Unscored:
     distances = {c: seed_distance(images[c]) for c in images}
     several = ~np.isnan(distances["token"]) & ~np.isnan(distances["class"])
     token, noun = (images[c][several] for c in ("token", "class"))
-    if len(token) < 2:
-        return Unscored("diversity takes at least two prompts with two seeds each")
+    if len(token) < 3:
+        return Unscored("diversity takes at least three prompts with two seeds each")
     if distances["class"][several].sum() <= 1e-9:
         return Unscored("the class noun's pictures do not differ between seeds either")
     apart = distances["token"][several]
@@ -90,19 +89,16 @@ def diversity(samples: Samples, level: float) -> Reading | Unscored:
     axis = concept_axis(token, noun)
     (wide, wides), (usual, usuals) = (settled(between_prompts(x, axis)) for x in (token, noun))
     ought = float(apart.mean()) + wide - usual
-    if ought <= 1e-9:
+    others = (apart.sum() - apart) / (len(apart) - 1)
+    oughts = others + wides - usuals
+    if not min(ought, *oughts) > 1e-9:
         return Unscored(
             "the token's pictures hardly differ between prompts, so seeds cannot be judged apart"
         )
-    value = float(apart.mean()) / ought
-    others = (apart.sum() - apart) / (len(apart) - 1)
-    oughts = others + wides - usuals
-    left = others / np.where(oughts > 1e-9, oughts, np.nan)
+    value, left = float(apart.mean()) / ought, others / oughts
     count = int(drawn(token).sum())
     return Reading(
-        estimate=from_left_out(value, left, n_samples=count, level=level)
-        if len(left) > 2
-        else clustered_mean(np.array([value]), level=level),
+        estimate=from_left_out(value, left, n_samples=count, level=level),
         prompt_ids=ids(samples, rows[several]),
         n_seeds=used_seeds(token[..., 0]),
         baseline=1.0,

@@ -72,10 +72,32 @@ def load_file(path: Path, dtype: torch.dtype, config: Path | None) -> tuple[Fami
     BaseError where neither has them, and for pickles.
     """
     row = family_of_file(path)
+    with _named_safetensors(path) as named:
+        pipe = _pipeline_of_file(path, named, row, dtype, config)
+    _check_whole(path, pipe)
+    _mark_prediction(path, pipe)
+    return row, pipe
+
+
+@contextmanager
+def _named_safetensors(path: Path) -> Iterator[str]:
+    """The file by a name that ends in ``.safetensors``: one of any other diffusers unpickles."""
+    if path.name.endswith(".safetensors"):
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="tireg-base-") as folder:
+        link = Path(folder) / f"{path.stem}.safetensors"
+        link.symlink_to(path.resolve())
+        yield str(link)
+
+
+def _pipeline_of_file(
+    path: Path, named: str, row: Family, dtype: torch.dtype, config: Path | None
+) -> Any:
     kind, extra = _pipeline_class(row)
     if config is None:
         pipe = _quietly(
-            lambda: kind.from_single_file(str(path), torch_dtype=dtype, **extra),
+            lambda: kind.from_single_file(named, torch_dtype=dtype, **extra),
             f"the configs that go with '{path.name}' are not on this machine and could not be had "
             "from the Hub",
             f"give a diffusers folder of a {row.title} base as --base-config",
@@ -90,14 +112,12 @@ def load_file(path: Path, dtype: torch.dtype, config: Path | None) -> tuple[Fami
         with _without_pickles(config, row) as staged:
             pipe = _quietly(
                 lambda: kind.from_single_file(
-                    str(path), config=str(staged), torch_dtype=dtype, local_files_only=True, **extra
+                    named, config=str(staged), torch_dtype=dtype, local_files_only=True, **extra
                 ),
                 f"'{path.name}' cannot be opened with the configs of '{config}'",
                 "give the folder of a base of the same architecture as --base-config",
             )
-    _check_whole(path, pipe)
-    _mark_prediction(path, pipe)
-    return row, pipe
+    return pipe
 
 
 def family_of_file(path: Path) -> Family:

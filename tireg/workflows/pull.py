@@ -14,7 +14,14 @@ from tireg.dialects import ReadEmbedding, read_path
 from tireg.domain.fingerprints import BaseRef
 from tireg.domain.records import Record, Source, StoredFile
 from tireg.domain.tensors import tensor_hash
-from tireg.errors import FileRefusedError, HubError, RefError, SchemaTooNewError, TiregError
+from tireg.errors import (
+    FileRefusedError,
+    HubError,
+    InputError,
+    RefError,
+    SchemaTooNewError,
+    TiregError,
+)
 from tireg.store.adding import Item
 from tireg.store.names import clean_name
 from tireg.store.registry import Registry
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
     from tireg.hub.tree import Snapshot
 
 PARALLEL = 4
+HELD_BYTES = 2_000_000_000  # all of a repository is proven before any of it is kept
 
 
 @dataclass(frozen=True)
@@ -80,13 +88,24 @@ def pull(
     repo, _, revision = repo.partition("@")
     hub = connect()
     listen(Event("fetching", 0, 1, repo))
-    found = list(fetch(hub, repo, revision or None, folder))
+    found: list[Fetched] = []
+    held = 0
+    for one in fetch(hub, repo, revision or None, folder):
+        held += sum(map(len, one.package.objects.values()))
+        if held > HELD_BYTES:
+            raise HubError(
+                f"the embeddings of '{repo}' have more than {HELD_BYTES} bytes together",
+                hint=f"pull them one by one: tireg pull {repo} --folder NAME",
+            )
+        found.append(one)
     listen(Event("fetching", 1, 1, repo))
     if name is not None and len(found) > 1:
-        places = ", ".join(f.place.rpartition("/")[2] for f in found[:5])
+        folders = [f.place.removeprefix(f"{repo}/") for f in found if f.place != repo]
         raise RefError(
             f"'{repo}' holds {len(found)} embeddings, which cannot all be called '{name}'",
-            hint=f"choose one: --folder NAME, such as {places}",
+            hint=f"tireg pull {repo} --folder {folders[0]} --as {name}"
+            if folders
+            else "leave --as out",
         )
     with Registry.open(home) as registry:
         return [keep(registry, one, name, listen) for one in found]
@@ -104,6 +123,10 @@ def pull_all(
 
     hub = connect()
     repos = author_repos(hub, author)
+    if not repos:
+        raise InputError(
+            f"'{author}' has no embedding on the Hub", hint=f"tireg search --hub --author {author}"
+        )
     pulled: list[Pulled] = []
     failed: list[Failed] = []
     listen(Event("pulling", 0, len(repos), author))
@@ -156,9 +179,13 @@ def fetch(
     at = snapshot(hub, repo, revision)
     held = holdings(hub, at)
     if folder is not None:
+        there = [h.prefix.rstrip("/") for h in held if h.prefix]
         held = [h for h in held if h.prefix == f"{folder}/"]
         if not held:
-            raise RefError(f"'{repo}' has no embedding in a folder '{folder}'")
+            raise RefError(
+                f"'{repo}' has no embedding in a folder '{folder}'",
+                hint=f"tireg pull {repo}" + (f" --folder {there[0]}" if there else ""),
+            )
     for one in held:
         place = repo + (f"/{one.prefix.rstrip('/')}" if one.prefix else "")
         if (known or {}).get(place) == at.commit:

@@ -97,7 +97,9 @@ def _find(remotes: dict[str, str], name: str | None) -> str:
     if name is None and len(remotes) == 1:
         return next(iter(remotes.values()))
     if name not in remotes:
-        known = ", ".join(remotes) or "none yet"
+        if not remotes:
+            raise InputError("there is no remote yet", hint="tireg remote add NAME REPO-or-ORG")
+        known = ", ".join(remotes)
         what = f"there is no remote '{name}'" if name else "say which remote is meant"
         raise InputError(f"{what}; known: {known}", hint="tireg remote add NAME REPO-or-ORG")
     return remotes[name]
