@@ -41,6 +41,16 @@ BY_START: dict[str, Proof] = {
     "tireg eval my-ball --suite shapes-quick --rescore": Run(),
     "tireg eval my-ball": Run(more=("--steps", "2")),
     "tireg eval my-cat": REAL,
+    "tireg eval red-ball other-ball --bases shapes --jobs 2": Run(more=("--steps", "2")),
+    "tireg eval red-ball other-ball --bases shapes base-a --ray": ProvenBy(
+        "tests/workflows/test_many.py::test_a_killed_worker_costs_one_pair_and_changes_no_result"
+    ),
+    "tireg import embeddings/ --recursive --jobs": ProvenBy(
+        "tests/workflows/test_importing_units.py::test_the_command"
+    ),
+    "tireg bases add shapes base-a": ProvenBy(
+        "tests/workflows/test_bases.py::test_many_bases_are_measured_in_workers"
+    ),
     "tireg publish": ProvenBy(HUB),
     "tireg pull": ProvenBy(HUB),
     "tireg sync": ProvenBy(HUB),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tireg.cli.console import out
+from tireg.cli.fanning import fan_of, fan_options, print_failures
+from tireg.cli.listening import listening
+
+if TYPE_CHECKING:
+    from tireg.store.rows import BaseRow
+    from tireg.workflows.fanning import Fan
 
 
 @click.group(invoke_without_command=True)
@@ -44,26 +50,65 @@ def print_lists(as_json: bool) -> None:
 
 
 @bases.command()
-@click.argument("base")
-@click.option("--json", "as_json", is_flag=True, help="Print what is known of it as JSON.")
-def add(base: str, as_json: bool) -> None:
-    """Measure BASE once: a Hub id, a folder, a safetensors checkpoint, or a built-in base.
+@click.argument("bases", nargs=-1, required=True, metavar="BASE...")
+@fan_options
+@click.option("--json", "as_json", is_flag=True,
+              help="Print what is known of it as JSON; an array for several.")  # fmt: skip
+@click.pass_context
+def add(ctx: click.Context, /, bases: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Measure each BASE once: a Hub id, a folder, a safetensors checkpoint, or a built-in base.
 
-    Its text encoders are read, its denoiser is sampled; nothing else of it is loaded.
+    Its text encoders are read, its denoiser is sampled; nothing else of it is loaded. Of several
+    one that cannot be measured stops no other, and the same command goes on with what is missing.
     """
-    from tireg.cli.listening import listening
     from tireg.store.home import registry_home
-    from tireg.workflows.bases import add_base, show_base
+    from tireg.workflows.bases import add_base
 
-    home = registry_home()
+    fan = fan_of(options)
+    if len(bases) > 1 or fan.ray or fan.jobs:
+        ctx.exit(_add_many(bases, fan, as_json))
     with listening() as listen:
-        row = add_base(home, base, listen=listen)
-    data = show_base(home, row.id if not row.revision else f"{row.id}@{row.revision}")
+        row = add_base(registry_home(), bases[0], listen=listen)
+    data = _known(row)
     if as_json:
         out.json(data)
         return
     _print(data)
     out.hint(f"tireg compat NAME {row.id}")
+
+
+def _add_many(names: tuple[str, ...], fan: Fan, as_json: bool) -> int:
+    """Measure several bases and print one line of each; the exit code."""
+    from tireg.store.home import registry_home
+    from tireg.store.rows import BaseRow
+    from tireg.workflows.bases_units import add_bases
+    from tireg.workflows.fanning import failure_line
+
+    with listening() as listen:
+        found = add_bases(registry_home(), names, fan=fan, listen=listen)
+    rows = [_known(row) for _, row in found if isinstance(row, BaseRow)]
+    failed = [
+        failure_line({"base": name}, row) for name, row in found if not isinstance(row, BaseRow)
+    ]
+    if as_json:
+        good = iter(rows)
+        bad = iter(failed)
+        out.json([next(good) if isinstance(row, BaseRow) else next(bad) for _, row in found])
+    else:
+        columns = ["id", "family", "license", "fingerprint", "where"]
+        out.table([{**r, "fingerprint": r["fingerprint"][:12]} for r in rows], columns, empty="")
+    print_failures(failed, ["base"])
+    if rows and not as_json:
+        out.hint(f"tireg compat NAME {rows[0]['id']}")
+    return max((row.code for _, row in found if not isinstance(row, BaseRow)), default=0)
+
+
+def _known(row: BaseRow) -> dict[str, Any]:
+    """All that is known of a base that was just measured."""
+    from tireg.store.home import registry_home
+    from tireg.workflows.bases import show_base
+
+    return show_base(registry_home(), f"{row.id}@{row.revision}" if row.revision else row.id)
 
 
 @bases.command()

@@ -8,24 +8,30 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tireg.cli.console import out
+from tireg.cli.fanning import ManyValues, fan_of, fan_options, print_failures
 from tireg.cli.listening import listening
 
 if TYPE_CHECKING:
     from tireg.workflows.evaluate import Evaluation
+    from tireg.workflows.fanning import Fan
 
+MANY_COLUMNS = ["embedding", "base", "concept_fidelity", "prompt_fidelity", "semantic_collapse",
+                "off_token_leakage", "result"]  # fmt: skip
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.command(name="eval")
-@click.argument("ref")
+@click.command(name="eval", cls=ManyValues)
+@click.argument("refs", nargs=-1, required=True)
 @click.option("--suite", help="Suite by name or YAML file [by family and kind].")
 @click.option("--base", help="Base to score on [the one it was trained on].")
+@click.option("--bases", multiple=True, metavar="BASE...",
+              help="Score every REF on each: all words up to the next option.")  # fmt: skip
 @click.option("--base-config", help="Folder or Hub id of configs, for a single-file base.")
 @click.option("--encoder", "encoders", multiple=True, metavar="NAME",
               help="Scoring CLIP: a folder, or MODEL:TAG of open_clip. dinov2:NAME looks for "
-              "likeness, sscd:FILE for copies. May repeat.")  # fmt: skip
+              "likeness, sscd:FILE for copies, lpips:alex for diversity. May repeat.")  # fmt: skip
 @click.option("--reference", "references", multiple=True, metavar="REF",
               help="Another embedding to tell this one apart from; may repeat.")  # fmt: skip
 @click.option("--rescore", is_flag=True, help="Look again at kept pictures; draw nothing.")
@@ -44,27 +50,60 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--guidance", type=click.FloatRange(0, 100), help="Guidance scale.")
 @click.option("--size", type=click.IntRange(8, 4096), help="Side of the pictures in pixels.")
 @click.option("--batch", type=click.IntRange(1, 256), default=16, help="Pictures drawn at once.")
-@click.option("--json", "as_json", is_flag=True, help="Print the run as JSON.")
-def evaluate(as_json: bool, **options: Any) -> None:
-    """Score REF: draw a suite with the word and with the class noun at the same seeds, compare.
+@fan_options
+@click.option("--json", "as_json", is_flag=True, help="Print the run as JSON; an array for many.")
+@click.pass_context
+def evaluate(ctx: click.Context, /, refs: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Score REFS: draw a suite with the word and with the class noun at the same seeds, compare.
 
     What was drawn before is used again, and a run that was cut off goes on where it stopped. On
     another base (--base) it also says how much of each score is left there. Pictures made
     elsewhere (a LoRA, DreamBooth) are scored in the same frame and not recorded.
+
+    Several REFS or --bases are scored pair by pair, with --jobs or --ray several at a time; a pair
+    that fails stops no other, and the same command goes on with what is missing.
     """
     from tireg.store.home import registry_home
     from tireg.workflows.evaluate import EvalRequest, evaluate, evaluation_as_json
 
+    bases, fan = options.pop("bases"), fan_of(options)
+    if len(refs) > 1 or bases or fan.jobs or fan.ray:
+        ctx.exit(_many(refs, bases, fan, as_json, options))
     with listening() as listen:
-        done = evaluate(EvalRequest(**options), home=registry_home(), listen=listen)
+        done = evaluate(EvalRequest(refs[0], **options), home=registry_home(), listen=listen)
     if as_json:
         out.json(evaluation_as_json(done))
         return
     print_scores([score.model_dump() for score in done.run.scores])
+    print_accuracy([one.model_dump() for one in done.run.accuracy])
     _print_more(done)
     if done.sheet:
         out.text(f"contact sheet: {done.sheet}")
     out.hint(f"tireg show {done.version.name}")
+
+
+def _many(
+    refs: tuple[str, ...], bases: tuple[str, ...], fan: Fan, as_json: bool, options: dict[str, Any]
+) -> int:
+    """Score every pair and print one line of each; the exit code."""
+    from tireg.store.home import registry_home
+    from tireg.workflows.evaluate import EvalRequest
+    from tireg.workflows.many import ManyRequest, evaluate_many, failures, headlines
+
+    if not bases and options["base"] is not None:
+        bases = (options.pop("base"),)
+    asked = ManyRequest(refs, bases, EvalRequest("", **options), fan)
+    with listening() as listen:
+        scored = evaluate_many(asked, home=registry_home(), listen=listen)
+    if as_json:
+        out.json([one.as_json() for one in scored])
+    else:
+        out.table(list(headlines(scored)), MANY_COLUMNS)
+    failed = list(failures(scored))
+    print_failures(failed, ["embedding", "base"])
+    if not as_json and not failed:
+        out.hint("tireg leaderboard")
+    return 1 if failed else 0
 
 
 def _print_more(done: Evaluation) -> None:
@@ -87,6 +126,14 @@ def _print_more(done: Evaluation) -> None:
             for one in left
         ]  # fmt: skip
         out.table(rows, ["metric", "at home", "here", "left", "95%"], empty="")
+
+
+def print_accuracy(known: list[dict[str, Any]]) -> None:
+    """What the encoders tell apart, the worst first: no score sees what its encoder cannot."""
+    from tireg.domain.accuracy import accuracy_words
+
+    for one in known:
+        out.text(accuracy_words(one["encoder"], one["accuracy"], one["measured_on"]))
 
 
 def print_scores(scores: list[dict[str, Any]]) -> None:

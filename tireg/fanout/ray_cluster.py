@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -24,6 +25,8 @@ def joined(address: str) -> Iterator[Any]:
     A connection that is there already is used and left open. Raises MissingPackageError where
     Ray is not installed and ConfigError where nothing answers at ``address`` within seconds.
     """
+    # Ray's own lines about what goes wrong say it twenty times over; what it raises is told once.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
     except ImportError as error:
@@ -33,7 +36,9 @@ def joined(address: str) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    if address not in ("auto", "local"):
+    if address == "auto":
+        _check_known()
+    elif address != "local":
         _check(address)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -45,12 +50,30 @@ def joined(address: str) -> Iterator[Any]:
         except SystemExit as error:
             raise _not_joined(address, error) from error
     try:
-        yield ray
+        with _silent(ray):
+            yield ray
     finally:
         ray.shutdown()
 
 
+@contextmanager
+def _silent(ray: Any) -> Iterator[None]:
+    """Ray says on standard output, among our results, what it hears of nodes that die.
+
+    There is no option against it; this is how its own debugger turns it off for a while.
+    """
+    worker = ray._private.worker
+    before = getattr(worker, "_worker_logs_enabled", True)
+    worker._worker_logs_enabled = False
+    try:
+        yield
+    finally:
+        worker._worker_logs_enabled = before
+
+
 def _not_joined(address: str, error: BaseException) -> ConfigError:
+    if "AuthenticationError" in str(error):
+        return _without_token("of this machine" if address == "auto" else f"at '{address}'")
     if address == "auto":
         return ConfigError("no Ray cluster runs on this machine", hint=START)
     reason = str(error).strip().partition("\n")[0].rstrip(".")[:200]
@@ -58,6 +81,14 @@ def _not_joined(address: str, error: BaseException) -> ConfigError:
     return ConfigError(
         f"the Ray cluster at '{address}' cannot be joined{told}",
         hint=f"join it from here first: ray start --address {address}",
+    )
+
+
+def _without_token(where: str) -> ConfigError:
+    """Ray gives its token to an address that was named only where it is told to."""
+    return ConfigError(
+        f"the Ray cluster {where} wants a token that it was not given",
+        hint="set RAY_AUTH_MODE=token, with the ~/.ray/auth_token of its first machine here",
     )
 
 
@@ -79,16 +110,31 @@ def _check(address: str) -> None:
         ) from error
     if client:
         return
-    probe = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--skip-version-check"]
-    try:
-        done = subprocess.run(
-            [*probe, "--address", address], capture_output=True, check=False, timeout=ANSWER_SECONDS
-        )
-        answered = done.returncode == 0
-    except subprocess.TimeoutExpired:
-        answered = False
+    answered, said = _probe("--address", address)
+    if b"AuthenticationError" in said:
+        raise _without_token(f"at '{address}'")
     if not answered:
         raise ConfigError(
             f"what answers at '{address}' is no Ray cluster",
             hint="the port that `ray start --head` printed, 6379 unless another was given",
         )
+
+
+def _check_known() -> None:
+    """A cluster that was killed is remembered by its machine; Ray would wait for it for minutes."""
+    answered, said = _probe()
+    # Whether its token is here is Ray's to find out: it uses it for the cluster of this machine.
+    if not answered and b"AuthenticationError" not in said:
+        raise ConfigError("no Ray cluster runs on this machine", hint=START)
+
+
+def _probe(*options: str) -> tuple[bool, bytes]:
+    """Whether a cluster answers within seconds, and what Ray's own check says."""
+    probe = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--skip-version-check"]
+    try:
+        done = subprocess.run(
+            [*probe, *options], capture_output=True, check=False, timeout=ANSWER_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return False, b""
+    return done.returncode == 0, done.stderr

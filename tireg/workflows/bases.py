@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tireg.domain.families import Family, families
+from tireg.domain.families import Family, families, family
 from tireg.domain.fingerprints import METHOD, Fingerprint
 from tireg.domain.model import canonical_json
 from tireg.errors import BaseError
@@ -53,16 +53,25 @@ def add_base(home: Path, name: str, *, listen: Listener = silent) -> BaseRow:
     check_writable(home)
     with Registry.open(home) as registry:
         known = {row.id: row.path for row in registry.bases() if row.path}
-    listen(Event("finding the base", 0, 1, name))
-    path = Path(name).expanduser()
-    if path.is_file():
-        row = _measured_file(path.resolve(), listen)
-    else:
-        row = _measured_folder(home, _find(name, known), listen)
+    row = measured_row(home, name, known, listen)
+    remember_measured(home, row)
+    return row
+
+
+def remember_measured(home: Path, row: BaseRow) -> None:
+    """Keep a base that was measured, and what it is to those known before."""
     with Registry.open(home) as registry:
         registry.add_base(row)
         add_verdicts(registry, row)
-    return row
+
+
+def measured_row(home: Path, name: str, known: dict[str, str], listen: Listener) -> BaseRow:
+    """The base ``name``, measured and not yet remembered; ``known`` maps ids to folders."""
+    listen(Event("finding the base", 0, 1, name))
+    path = Path(name).expanduser()
+    if path.is_file():
+        return _measured_file(home, path.resolve(), listen)
+    return _measured_folder(home, _find(name, known), listen)
 
 
 def _find(name: str, known: dict[str, str]) -> Place:
@@ -82,21 +91,27 @@ def _measured_folder(home: Path, place: Place, listen: Listener) -> BaseRow:
 
     trained_on = {row.pipeline for row in families() if row.trainable}
     usable = read_index(place.folder)["_class_name"] in trained_on
-    family = (identify if usable else family_of_folder)(place.folder)
-    listen(Event("measuring the base", 0, 1, f"{place.id} ({family.title})"))
-    fingerprint = fingerprint_of(home, place.folder, family)
+    kind = (identify if usable else family_of_folder)(place.folder)
+    listen(Event("measuring the base", 0, 1, f"{place.id} ({kind.title})"))
+    fingerprint = fingerprint_of(home, place.folder, kind)
     listen(Event("measuring the base", 1, 1, place.id))
     path = None if place.id in BUILT_IN else str(place.folder)
-    return BaseRow(place.id, family.id, place.revision, fingerprint, place.license, path)
+    return BaseRow(place.id, kind.id, place.revision, fingerprint, place.license, path)
 
 
-def _measured_file(path: Path, listen: Listener) -> BaseRow:
-    from tireg.models.single_file import measure_file
+def _measured_file(home: Path, path: Path, listen: Listener) -> BaseRow:
+    from tireg.models.single_file import check_safetensors, measure_file, places_in
+    from tireg.models.weight_files import tensors_of
 
     listen(Event("measuring the base", 0, 1, path.name))
-    family, fingerprint = measure_file(path)
+    check_safetensors(path)
+    ident = places_in({tensor.name for tensor in tensors_of(path)})
+    if ident is None:
+        ident, fingerprint = measure_file(path)  # says in words what is wrong with it
+    else:
+        fingerprint = fingerprint_of(home, path, family(ident))
     listen(Event("measuring the base", 1, 1, path.name))
-    return BaseRow(path.stem, family, None, fingerprint, None, str(path))
+    return BaseRow(path.stem, ident, None, fingerprint, None, str(path))
 
 
 def show_base(home: Path, name: str) -> dict[str, Any]:

@@ -71,12 +71,22 @@ def evaluate(request: EvalRequest, *, home: Path, listen: Listener = silent) -> 
     vectors. Raises RefError, SuiteError, BaseError, InputError or ConfigError for what was asked
     wrongly, and EvaluationError when the scoring encoder or kept pictures cannot be had.
     """
+    check_request(request)
+    check_writable(home)
+    first = _at_home(request, home, listen)
+    return evaluate_beside(request, first, home=home, listen=listen)
+
+
+def evaluate_beside(
+    request: EvalRequest, first: Run | None, *, home: Path, listen: Listener = silent
+) -> Evaluation:
+    """As :func:`evaluate`, where the run on the embedding's own base is known.
+
+    ``first`` is that run; None: there is none, or ``request`` speaks of that very base.
+    """
     from tireg.workflows.eval_setup import open_evaluation
 
-    _check(request)
-    check_writable(home)
     began = time.monotonic()
-    first = _at_home(request, home, listen)
     opened = open_evaluation(request, home, listen, home_run=first)
     return _finish(request, opened, first, home, began)
 
@@ -113,6 +123,7 @@ def _finish(
         verdict=opened.verdict.verdict if opened.verdict else None,
         verdict_reason=opened.verdict.reason if opened.verdict else "",
         transfer=transfer(first.scores, scores) if first else (),
+        accuracy=job.lookers.accuracy,
         seconds=round(time.monotonic() - began, 2),
         created=utc_now(),
         tireg_version=tireg.__version__,
@@ -168,8 +179,8 @@ def default_suite(family: str, kind: str | None) -> str:
 def evaluation_as_json(done: Evaluation) -> dict[str, Any]:
     """A run as ``tireg eval --json`` prints it.
 
-    ``compat`` is there with ``--compat``, ``verdict`` and ``transfer`` where the base is not the
-    one the embedding was made on.
+    ``accuracy`` is there where it is known of an encoder, ``compat`` with ``--compat``,
+    ``verdict`` and ``transfer`` where the base is not the one the embedding was made on.
     """
     run, spec = done.run, done.run.spec
     data: dict[str, Any] = {
@@ -183,6 +194,8 @@ def evaluation_as_json(done: Evaluation) -> dict[str, Any]:
         "suite": spec.suite.model_dump(mode="json"),
         "scores": [score.printed() for score in run.scores],
     }
+    if run.accuracy:
+        data["accuracy"] = [one.model_dump(mode="json") for one in run.accuracy]
     if done.compat:
         data["compat"] = [vars(score) for score in done.compat]
     if run.verdict is not None:
@@ -191,7 +204,8 @@ def evaluation_as_json(done: Evaluation) -> dict[str, Any]:
     return data
 
 
-def _check(request: EvalRequest) -> None:
+def check_request(request: EvalRequest) -> None:
+    """InputError for wishes that contradict each other."""
     if (request.images is None) != (request.manifest is None):
         raise InputError(
             "pictures made elsewhere take a folder and a manifest that says what they are",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tireg.errors import BaseError
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def _find(name: str, known: dict[str, str] | None) -> Place:
         return Place(folder.stem, folder.resolve())
     remembered = (known or {}).get(name)
     if remembered and Path(remembered).exists():
-        return Place(name, Path(remembered))
+        return Place(name, Path(remembered), commit_of(Path(remembered)))
     from tireg.hub.fetch import fetch_base, is_repo_id
 
     repo, _, revision = name.partition("@")
@@ -102,3 +105,12 @@ def _find(name: str, known: dict[str, str] | None) -> Place:
         f"there is no base '{name}'",
         hint=f"did you mean '{near[0]}'?" if near else "give a folder, owner/repo, or: tireg bases",
     )
+
+
+def commit_of(folder: Path) -> str | None:
+    """The commit of a base in the Hub's cache, whose folder is called ``snapshots/COMMIT``.
+
+    A base that is remembered by its folder is thus at the same revision as when it was fetched.
+    """
+    kept = folder.parent.name == "snapshots" and COMMIT.fullmatch(folder.name)
+    return folder.name if kept else None
