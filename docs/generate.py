@@ -30,6 +30,7 @@ MODELS = {
     "record": "tireg.domain.records:Record",
     "run": "tireg.domain.scores:Run",
     "suite": "tireg.domain.suites:Suite",
+    "sweep": "tireg.workflows.sweep_file:SweepFile",
     "state": "tireg.store.state:State",
     "base-state": "tireg.store.state:BaseState",
     "verdicts-state": "tireg.store.state:VerdictsState",

@@ -26,6 +26,7 @@ YAML = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHORT = ("--steps", "3", "--keep-anyway")
 HUB = "tests/hub/test_two_machines.py::test_from_one_machine_to_another"
+SWEPT = ProvenBy("tests/workflows/test_sweep.py::test_a_sweep_from_end_to_end")
 REAL = ProvenBy("tests/workflows/test_hub_base.py::test_the_readme_example_trains_on_a_hub_id")
 
 # What a command needs beside what it says: shortened, or run by another test. Where nothing
@@ -41,6 +42,12 @@ BY_START: dict[str, Proof] = {
     "tireg eval my-ball --suite shapes-quick --rescore": Run(),
     "tireg eval my-ball": Run(more=("--steps", "2")),
     "tireg eval my-cat": REAL,
+    "tireg train --fleet concepts.yaml --base shapes --jobs 2": ProvenBy(
+        "tests/workflows/test_fleet_fan.py::test_the_vectors_do_not_depend_on_the_workers"
+    ),
+    "tireg sweep sweep.yaml": SWEPT,
+    "tireg search --tag": SWEPT,
+    "tireg show swept-ball@": SWEPT,
     "tireg eval red-ball other-ball --bases shapes --jobs 2": Run(more=("--steps", "2")),
     "tireg eval red-ball other-ball --bases shapes base-a --ray": ProvenBy(
         "tests/workflows/test_many.py::test_a_killed_worker_costs_one_pair_and_changes_no_result"
@@ -57,7 +64,12 @@ BY_START: dict[str, Proof] = {
     "tireg search ball --hub": ProvenBy(HUB),
 }
 # A YAML block is the file that its page speaks of, known by a key of it.
-FILES = {"pictures:": "concept.yaml", "concepts:": "concepts.yaml", "": "recipe.yaml"}
+FILES = {
+    "pictures:": "concept.yaml",
+    "recipes:": "sweep.yaml",
+    "concepts:": "concepts.yaml",
+    "": "recipe.yaml",
+}
 VARIANTS = Run(more=("--max-steps", "3", "--keep-anyway"))
 
 

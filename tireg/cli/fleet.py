@@ -10,6 +10,7 @@ from tireg.cli.console import Column, out
 from tireg.cli.listening import listening
 
 if TYPE_CHECKING:
+    from tireg.workflows.fanning import Fan
     from tireg.workflows.fleet import Ended
     from tireg.workflows.train import TrainRequest
 
@@ -18,7 +19,7 @@ COLUMNS = (Column("concept"), Column("result"), Column("version"), Column("steps
 
 
 def learn_fleet(
-    path: Path, width: int | None, request: TrainRequest, recipe: Path | None,
+    path: Path, width: int | None, fan: Fan, request: TrainRequest, recipe: Path | None,
     knobs: dict[str, Any], *, as_json: bool,
 ) -> int:  # fmt: skip
     """Train every concept of ``path``, print what became of them; the exit code: 1 if any failed.
@@ -31,7 +32,7 @@ def learn_fleet(
 
     requests = read_fleet(path, request, recipe=recipe, knobs=knobs)
     with listening() as listen:
-        ended = train_fleet(requests, home=registry_home(), width=width, listen=listen)
+        ended = train_fleet(requests, home=registry_home(), width=width, fan=fan, listen=listen)
     failed = sum(one.error is not None for one in ended)
     if as_json:
         out.json([as_data(one) for one in ended])

@@ -20,6 +20,8 @@ from click.shell_completion import CompletionItem
 import tireg
 from tireg.cli.console import out
 from tireg.cli.defaults import defaults_for
+from tireg.cli.launched import one_voice
+from tireg.domain.launching import check_alone
 from tireg.errors import ConfigError, MissingPackageError, TiregError
 
 INTERRUPTED = 130  # what shells give for a program ended by Ctrl-C
@@ -40,6 +42,8 @@ class Lazy:
 COMMANDS: dict[str, Lazy] = {
     "demo": Lazy("Make", "tireg.cli.demo:demo", "Train and score one word on the built-in base."),
     "train": Lazy("Make", "tireg.cli.train:train", "Learn a word from pictures."),
+    "sweep": Lazy("Make", "tireg.cli.sweep:sweep", "Find the recipe that serves words best."),
+    "plan": Lazy("Make", "tireg.cli.plan:plan", "Say what it will cost before it starts."),
     "generate": Lazy("Make", "tireg.cli.generate:generate", "Make pictures with learned words."),
     "eval": Lazy("Judge", "tireg.cli.evaluate:evaluate", "Score a word against its baselines."),
     "check": Lazy("Judge", "tireg.cli.check:check", "Judge a word in seconds, without pictures."),
@@ -102,6 +106,8 @@ class LazyGroup(click.Group):
         if name not in COMMANDS and not name.startswith("-"):
             raise click.NoSuchCommand(name, possibilities=COMMANDS, ctx=ctx)
         found, command, rest = super().resolve_command(ctx, args)
+        if found != "train":
+            check_alone(f"'tireg {found}'")
         if found and command and not set(ctx.help_option_names) & set(rest):
             ctx.default_map = {found: defaults_for(found, command.params, list(COMMANDS))}
         return found, command, rest
@@ -120,8 +126,9 @@ class LazyGroup(click.Group):
         extra["prog_name"] = "tireg"
         out.quiet = False
         try:
-            code = super().main(args, **extra)
-            sys.stdout.flush()
+            with one_voice():
+                code = super().main(args, **extra)
+                sys.stdout.flush()
         except SystemExit:
             raise
         except BaseException as error:  # noqa: BLE001  the outermost place: nothing is above

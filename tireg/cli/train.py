@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tireg.cli.console import out
+from tireg.cli.fanning import fan_of, fan_options
 from tireg.cli.fleet import learn_fleet
 from tireg.cli.listening import listening
 from tireg.domain.concepts import KINDS
+
+if TYPE_CHECKING:
+    from tireg.workflows.fanning import Fan
 
 PATH = click.Path(path_type=Path)
 METHODS = click.Choice(["classic", "directional", "cross"])
@@ -105,6 +109,7 @@ def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--fleet-width", type=click.IntRange(1), help="How many at the same time [by memory]."
 )
+@fan_options
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
 @click.pass_context
 def train(
@@ -124,9 +129,10 @@ def train(
     from tireg.workflows.train import train
     from tireg.workflows.views import describe_version
 
-    check_given(fleet, fleet_width, options)
+    fan = fan_of(options)
+    check_given(fleet, fleet_width, fan, options)
     if fleet is not None:
-        ctx.exit(learn_fleet(fleet, fleet_width, *parts(options), as_json=as_json))
+        ctx.exit(learn_fleet(fleet, fleet_width, fan, *parts(options), as_json=as_json))
     with listening() as listen:
         version = train(request(options), home=registry_home(), listen=listen)
     if as_json:
@@ -137,12 +143,14 @@ def train(
     out.hint(f"tireg eval {version.name}")
 
 
-def check_given(fleet: Path | None, width: int | None, options: dict[str, Any]) -> None:
+def check_given(fleet: Path | None, width: int | None, fan: Fan, options: dict[str, Any]) -> None:
     """UsageError for pictures beside a fleet, for neither, and for what a fleet cannot share."""
     if fleet is None and not options["pictures"]:
         raise click.UsageError("Missing argument 'PICTURES...'.")
     if fleet is None and width is not None:
         raise click.UsageError("--fleet-width is for --fleet.")
+    if fleet is None and (fan.jobs is not None or fan.ray is not None):
+        raise click.UsageError("--jobs and --ray are for --fleet.")
     if fleet is not None and options["pictures"]:
         raise click.UsageError("Pictures and --fleet do not go together.")
     if fleet is not None and (options["name"] or options["token"]):

@@ -17,6 +17,7 @@ from tireg.training.checkpoint import State
 from tireg.training.data import Batch, Data, draw_batch
 from tireg.training.objective import Objective
 from tireg.training.optimisers import limit_norms, make_optimiser, rate_at
+from tireg.training.processes import Team
 from tireg.training.stopping import Check, Front, Look, Rows, gain, has_learned, why_stop
 from tireg.training.validation import Part, count_of, fixed_batches, fixed_losses
 
@@ -102,10 +103,13 @@ class Learning:
     same device with the same number of threads and the same libraries. Raises
     TrainingFailedError while iterating when a loss or a row is not finite, or when no gradient
     reaches the rows.
+
+    In a ``team`` of several processes each takes its share of every step's ``recipe.batch``
+    samples; the main one alone measures, probes, and has an outcome and a state.
     """
 
-    def __init__(self, run: Run, saved: State | None = None) -> None:
-        self.run, self.recipe = run, run.recipe
+    def __init__(self, run: Run, saved: State | None = None, team: Team | None = None) -> None:
+        self.run, self.recipe, self.team = run, run.recipe, team or Team()
         self.generator = torch.Generator().manual_seed(run.recipe.seed)
         self.movers = {
             key: make_optimiser(run.recipe, wrapper.rows, run.scales[key])
@@ -117,8 +121,10 @@ class Learning:
         self.sums, self.count = run.new_table(), 0
         self.loss_sum = torch.zeros((), device=run.base.device)
         self.step, self.seconds = 0, 0.0
+        # The samples of a step that this process takes.
+        self.own = slice(*self.team.share(run.recipe.batch))
         # Samples that are looked at in one pass; a fleet has room for more than one run's step.
-        self.piece = run.recipe.batch
+        self.piece = self._most
         # Gradients at low noise are below what fp16 can hold; the rows' own are fp32.
         self.loss_scale = FP16_SCALE if run.base.dtype == torch.float16 else 1.0
         self.checks: list[Check] = []
@@ -144,8 +150,19 @@ class Learning:
             self.seconds += time.monotonic() - began
             yield moment
 
+    @property
+    def _most(self) -> int:
+        """Samples that are known to fit through in one pass, since a step of one process does."""
+        return self.own.stop - self.own.start
+
     def first(self) -> Check:
         """Measure the fixed samples before the first step."""
+        check = self.team.tell(self._measure_start)
+        if not self.team.main:
+            self.checks.append(check)
+        return check
+
+    def _measure_start(self) -> Check:
         self.start = self._losses(self.fixed)
         if not bool(self.start.isfinite().all()):
             raise TrainingFailedError(
@@ -154,15 +171,25 @@ class Learning:
         return self._note(self.start.mean().item(), self.start[: count_of(self.fixed[0])])
 
     def advance(self) -> None:
-        """One step: draw, forward, backward, move."""
+        """One step: draw, forward, backward, add up what all processes found, move."""
+        rows = [wrapper.rows for wrapper in self.run.wrappers.values()]
+        self.loss_sum += self.team.add_up(self._learn, rows)
+        self.move()
+
+    def _learn(self) -> torch.Tensor:
+        """Leave the gradient of our samples in the rows; their part of the step's mean loss."""
+        total = torch.zeros_like(self.loss_sum)
         for part in self.draw():
             loss = self.run.objective(part).sum() / self.recipe.batch
             (loss * self.loss_scale).backward()  # type: ignore[no-untyped-call]
-            self.loss_sum += loss.detach()
-        self.move()
+            total += loss.detach()
+        return total
 
     def draw(self) -> list[Batch]:
-        """The samples of the next step, in as many passes as the recipe splits it into."""
+        """Our samples of the next step, in as many passes as the recipe splits it into.
+
+        The samples of all are drawn, so that together they are those of a process alone.
+        """
         recipe, run = self.recipe, self.run
         batch = draw_batch(
             run.data,
@@ -172,8 +199,9 @@ class Learning:
             stratified=recipe.timesteps == "stratified",
             paired=recipe.paired_noise,
         )
-        size = math.ceil(recipe.batch / recipe.accumulate)
-        return [batch.part(start, start + size) for start in range(0, recipe.batch, size)]
+        first, last = self.own.start, self.own.stop
+        size = math.ceil((last - first) / recipe.accumulate)
+        return [batch.part(at, min(at + size, last)) for at in range(first, last, size)]
 
     def move(self) -> None:
         """Move the rows by the gradients that they have, which are of the scaled loss."""
@@ -208,7 +236,21 @@ class Learning:
         return self.recipe.last_step - round(self.recipe.last_step * self.recipe.average_last)
 
     def _check(self) -> Check:
-        """Measure; in a run on evidence the mean rows since the last check are what is judged."""
+        """Measure, or do as the main process says, which has measured."""
+        check, self.reason, rows = self.team.tell(self._measure)
+        if not self.team.main:
+            self.checks.append(check)
+            self.run.put(rows)
+            self.loss_sum.zero_()
+            if self.auto:
+                self.sums, self.count = self.run.new_table(), 0
+        return check
+
+    def _measure(self) -> tuple[Check, str | None, Rows]:
+        """What is measured, why to end or None, and the rows to go on with.
+
+        In a run on evidence the mean rows since the last check are what is judged.
+        """
         run, last = self.run, self.step == self.recipe.last_step
         current = run.rows()
         candidate = self._mean() if self.count and (self.auto or last) else current
@@ -235,7 +277,7 @@ class Learning:
             self.reason = "the last step was reached"
         if self.reason is None:
             run.put(current)
-        return check
+        return check, self.reason, run.rows()
 
     def _best_gain(self) -> float:
         """The largest fall of the fixed loss so far, the beginning left out."""
@@ -257,9 +299,9 @@ class Learning:
         try:
             return fixed_losses(self.run.objective, parts, self.piece)
         except torch.OutOfMemoryError:
-            if self.piece <= self.recipe.batch:
+            if self.piece <= self._most:
                 raise
-        self.piece = self.recipe.batch
+        self.piece = self._most
         return fixed_losses(self.run.objective, parts, self.piece)
 
     def _mean(self) -> Rows:

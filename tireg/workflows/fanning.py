@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tireg.fanout import Engine, Failure, Settled, Tick, Unit
 
 WORKS = {
+    "learn concepts": "tireg.workflows.fleet_units:learn_concepts",
     "evaluate": "tireg.workflows.many_units:evaluate_cell",
     "draw baselines": "tireg.workflows.many_units:draw_baselines",
     "read files": "tireg.workflows.importing_units:read_files",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from tireg.domain.launching import check_alone
 from tireg.errors import ConceptError, NameInUseError, TiregError, TrainingFailedError
 from tireg.store.home import check_writable
 from tireg.store.rows import Version
+from tireg.workflows.fanning import Fan
 from tireg.workflows.fleet_file import named_by_folder
 from tireg.workflows.fleet_progress import FleetProgress
 from tireg.workflows.learning import ending, interruption, note, open_board
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
     from tireg.training.fleet import Fleet, Moment
     from tireg.workflows.concept_input import ConceptPlan
     from tireg.workflows.learning import Painter
-    from tireg.workflows.teaching import Lesson
+    from tireg.workflows.teaching import Learned, Lesson
+
+    Keeper = Callable[[int, "Ready", "Learned", Listener], Version | None]
 
 # Samples that are worth taking through the denoiser at once, where memory allows them: above
 # this the time that each takes hardly falls any more.
@@ -45,7 +50,8 @@ class Ended:
     """What became of one concept.
 
     ``there``: this very run was recorded before. ``steps`` are those that its run took now or
-    before it was stopped; ``error`` says why it failed.
+    before it was stopped; ``error`` says why it failed. ``version`` is None where it failed, and
+    in a worker, which does not record.
     """
 
     name: str
@@ -60,26 +66,72 @@ def train_fleet(
     *,
     home: Path,
     width: int | None = None,
+    fan: Fan | None = None,
+    labels: Sequence[str] | None = None,
     listen: Listener = silent,
 ) -> list[Ended]:
     """Train and record every request; what became of each, in their order.
 
     All are for the base of the first one, on its device, in its precision. ``width`` is how many
-    learn at the same time; None: by the memory there is. Runs that were recorded before are not
-    run again, runs that were stopped go on. A concept that fails is an entry with its error; what
-    concerns all of them is raised: InputError kinds for the base, StoreError for ``home``.
-    KeyboardInterrupt once all runs under way are saved.
+    learn at the same time; None: by the memory there is. With ``fan`` workers learn them, some
+    concepts each. ``labels`` are what to call the requests in what is told, their names where it
+    is None. Runs that were recorded before are not run again, runs that were stopped go on. A
+    concept that fails is an entry with its error; what concerns all of them is raised: InputError
+    kinds for the base, StoreError for ``home``. KeyboardInterrupt once all runs under way are
+    saved.
     """
+    check_alone("a fleet")
     check_writable(home)
-    work = _Work(home, width, FleetProgress(listen, [r.recipe.last_step for r in requests]))
+    if fan is not None and (fan.jobs is not None or fan.ray is not None):
+        from tireg.workflows.fleet_fan import learn_apart
+
+        return learn_apart(requests, home, width, fan, labels, listen)
+    return learn_together(requests, home, width, labels, listen, interruption())
+
+
+def learn_together(
+    requests: Sequence[TrainRequest],
+    home: Path,
+    width: int | None,
+    labels: Sequence[str] | None,
+    listen: Listener,
+    stopping: AbstractContextManager[list[int]],
+    keeper: Keeper | None = None,
+) -> list[Ended]:
+    """All in this process; ``stopping`` gives a list that becomes true when it is to end.
+
+    ``keeper`` takes what a run left, by its place in the list; None: it is recorded in ``home``.
+    """
+    progress = FleetProgress(listen, [r.recipe.last_step for r in requests])
+    work = _Work(home, width, progress, labels, keeper)
     work.plan(requests)
     if work.waiting:
         work.ground = find_ground(work.waiting[0].request, home)
-        with interruption() as stop:
+        with stopping as stop:
             while work.waiting or work.lessons:
                 work.fill(stop)
                 work.round(stop)
     return [work.ended[number] for number in range(len(requests))]
+
+
+def look_over(
+    requests: Sequence[TrainRequest], home: Path, labels: Sequence[str] | None, listen: Listener
+) -> tuple[dict[int, Ended], dict[int, tuple[TrainRequest, str]], Ground | None]:
+    """What is over before any work, and what is left to do: settled requests, keys of their runs.
+
+    Both by place in the list. The ground is None where nothing is left.
+    """
+    progress = FleetProgress(listen, [r.recipe.last_step for r in requests])
+    work = _Work(home, None, progress, labels, None)
+    work.plan(requests)
+    left: dict[int, tuple[TrainRequest, str]] = {}
+    if work.waiting:
+        work.ground = find_ground(work.waiting[0].request, home)
+    for planned in work.waiting:
+        ready = work.get_ready(planned)
+        if ready is not None:
+            left[planned.number] = planned.request, ready.folder.key
+    return work.ended, left, work.ground
 
 
 @dataclass(frozen=True)
@@ -96,12 +148,8 @@ class _UnderWay:
     """One concept that learns."""
 
     number: int
+    name: str
     lesson: Lesson
-
-    @property
-    def name(self) -> str:
-        """What it is called in the registry."""
-        return self.lesson.ready.request.name
 
 
 @dataclass
@@ -111,6 +159,8 @@ class _Work:
     home: Path
     width: int | None
     progress: FleetProgress
+    labels: Sequence[str] | None
+    keeper: Keeper | None
     waiting: deque[_Planned] = field(default_factory=deque)
     lessons: dict[str, _UnderWay] = field(default_factory=dict)
     ended: dict[int, Ended] = field(default_factory=dict)
@@ -118,19 +168,23 @@ class _Work:
     ground: Ground | None = None
     fleet: Fleet | None = None
 
+    def name(self, number: int, request: TrainRequest) -> str:
+        """What to call a concept where it is spoken of."""
+        return self.labels[number] if self.labels is not None else request.name
+
     def plan(self, requests: Sequence[TrainRequest]) -> None:
         """Look at every request without opening pictures; what is wrong there ends at once."""
         taken: dict[str, TrainRequest] = {}
         for number, given in enumerate(requests):
-            name = given.name or given.pictures[0].name
+            name = self.name(number, given) or given.pictures[0].name
             try:
                 request, plan = plan_run(named_by_folder(replace(given, resume=True)), self.home)
-                name = request.name
-                first = taken.setdefault(name, request)
+                name = self.name(number, request)
+                first = taken.setdefault(request.name, request)
                 if (first.token, first.kind) != (request.token, request.kind):
                     raise NameInUseError(
-                        f"another concept of this fleet is called '{name}': the {first.kind} "
-                        f"with token {first.token}",
+                        f"another concept of this fleet is called '{request.name}': "
+                        f"the {first.kind} with token {first.token}",
                         hint="another name, or that token and kind for a further version of it",
                     )
                 self.waiting.append(_Planned(number, request, plan))
@@ -151,12 +205,13 @@ class _Work:
             try:
                 self.begin(planned.number, ready, self.fleet)
             except TiregError as error:
-                self.end(planned.number, Ended(planned.request.name, "failed", error=error))
+                name = self.name(planned.number, planned.request)
+                self.end(planned.number, Ended(name, "failed", error=error))
 
     def get_ready(self, planned: _Planned) -> Ready | None:
         """One concept with its pictures open; None where it has ended by that."""
         assert self.ground is not None
-        number, name = planned.number, planned.request.name
+        number, name = planned.number, self.name(planned.number, planned.request)
         self.progress.show(f"{name}: opening the pictures")
         try:
             ready = make_ready(
@@ -196,15 +251,16 @@ class _Work:
         from tireg.workflows.teaching import begin_lesson
 
         request, key = ready.request, ready.folder.key
+        name = self.name(number, request)
         board = open_board(request.keeping.tensorboard, key)
         unload(fleet.base.pipe)
         restore_vae(fleet.base)
         lesson = begin_lesson(
-            ready, fleet.base, board, self.home, self.progress.of(request.name), batching="fleet"
+            ready, fleet.base, board, self.home, self.progress.of(name), batching="fleet"
         )
         fleet.add(key, lesson.learning)
         lesson.watch.paint = _Seated(fleet, key, lesson.painter)
-        self.lessons[key] = _UnderWay(number, lesson)
+        self.lessons[key] = _UnderWay(number, name, lesson)
         self.progress.learning = len(self.lessons)
         if lesson.learning.reason is not None:
             self.finish(key)
@@ -252,7 +308,10 @@ class _Work:
             with self.fleet.seated(key), drawing(base):
                 learned = end_lesson(lesson, ending(lesson.learning, lesson.watch))
             listen = self.progress.of(one.name)
-            version = keep(lesson.ready, learned, self.home, listen)
+            if self.keeper is None:
+                version: Version | None = keep(lesson.ready, learned, self.home, listen)
+            else:
+                version = self.keeper(one.number, lesson.ready, learned, listen)
             ended = Ended(one.name, "trained", version, steps)
         except TiregError as error:
             ended = Ended(one.name, "failed", None, steps, error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -83,7 +83,7 @@ def read_fleet(
     beneath = {key: getattr(common, key) for key in common.model_fields_set}
     named, folder, entries = _entries(path)
     return [
-        _request(request, entry, folder, f"{named}, concept {number}", beneath, typed)
+        entry_request(request, entry, folder, f"{named}, concept {number}", beneath, typed)
         for number, entry in enumerate(entries, 1)
     ]
 
@@ -96,19 +96,31 @@ def _entries(path: Path) -> tuple[str, Path, list[dict[str, Any]]]:
             return f"'{path}'", path, _folders(path)
         path = files[0]
     named = f"'{path}'"
-    try:
-        text = read_file(path, MAX_BYTES).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConceptError(f"{named} is not text in UTF-8", hint="save it as UTF-8") from error
-    data = parse_yaml(text, named, failure=ConceptError)
+    data = read_yaml(path, named)
     if not isinstance(data, dict) or "concepts" not in data:
         raise ConceptError(
             f"{named} lists no concepts", hint="concepts: and below it one '- path: FOLDER' each"
         )
     written = validate_document(FleetFile, data, name=named, failure=ConceptError)
-    _check_keys(written.defaults, f"{named}, defaults")
-    entries = [{"path": one} if isinstance(one, str) else one for one in written.concepts]
-    return named, path.parent, [{**_known(written.defaults), **_known(one)} for one in entries]
+    return named, path.parent, entries_of(written.defaults, written.concepts, named)
+
+
+def read_yaml(path: Path, named: str) -> Any:
+    """What a YAML file says; ConceptError where it cannot be read."""
+    try:
+        text = read_file(path, MAX_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConceptError(f"{named} is not text in UTF-8", hint="save it as UTF-8") from error
+    return parse_yaml(text, named, failure=ConceptError)
+
+
+def entries_of(
+    defaults: Mapping[str, Any], concepts: Sequence[str | dict[str, Any]], named: str
+) -> list[dict[str, Any]]:
+    """Entries with what counts where they are silent; ConceptError for an unknown key there."""
+    _check_keys(defaults, f"{named}, defaults")
+    entries = [{"path": one} if isinstance(one, str) else one for one in concepts]
+    return [{**_known(defaults), **_known(one)} for one in entries]
 
 
 def _folders(path: Path) -> list[dict[str, Any]]:
@@ -141,7 +153,7 @@ def _check_keys(entry: Mapping[str, Any], named: str) -> None:
             )  # fmt: skip
 
 
-def _request(
+def entry_request(
     request: TrainRequest,
     entry: dict[str, Any],
     folder: Path,
@@ -149,6 +161,11 @@ def _request(
     beneath: Mapping[str, Any],
     typed: Mapping[str, Any],
 ) -> TrainRequest:
+    """The request of one entry, whose paths are from ``folder``; messages call it ``named``.
+
+    ``typed`` knobs win over the entry, and the entry wins over those ``beneath``. Raises as
+    :func:`read_fleet`.
+    """
     _check_keys(entry, named)
     told = {key: value for key, value in entry.items() if key in Words.model_fields}
     if "path" not in told:

@@ -67,14 +67,14 @@ class Watch:
 
 def run_loop(learning: Learning, watch: Watch) -> Outcome:
     """Iterate to the end; what happens is logged, shown and saved. Ctrl-C saves, then stops."""
-    listen = watch.listen
+    listen, team = watch.listen, learning.team
     if learning.step:
         listen(Notice(f"going on from step {learning.step}"))
     try:
-        with interruption() as stop:
+        with interruption() as team.wishes:
             for moment in learning:
-                note(learning, watch, moment, save=bool(stop))
-                if stop:
+                note(learning, watch, moment, save=team.stopping)
+                if team.stopping:
                     listen(Notice(f"stopped and saved at step {moment.step}: --resume goes on"))
                     raise KeyboardInterrupt
     except TrainingFailedError as error:
@@ -83,6 +83,16 @@ def run_loop(learning: Learning, watch: Watch) -> Outcome:
     finally:
         watch.close()
     return ending(learning, watch)
+
+
+def follow(learning: Learning) -> None:
+    """Take every step beside the main process of a run, which does all else, to the end."""
+    team = learning.team
+    with interruption() as team.wishes:
+        for _ in learning:
+            if team.stopping:
+                team.wait_for_main()
+                raise KeyboardInterrupt
 
 
 def note(learning: Learning, watch: Watch, moment: Check | Tick, *, save: bool = False) -> None:

@@ -15,7 +15,7 @@ from tireg.domain.fingerprints import BaseRef
 from tireg.errors import ConfigError
 from tireg.store.registry import Registry
 from tireg.workflows.environment import package_versions
-from tireg.workflows.learning import Watch, open_board, run_loop
+from tireg.workflows.learning import Watch, follow, open_board, run_loop
 from tireg.workflows.places import Place
 from tireg.workflows.previews import StripPainter, draw_previews
 from tireg.workflows.progress import Event, Listener, Notice
@@ -24,8 +24,10 @@ from tireg.workflows.run_folder import RunFolder
 if TYPE_CHECKING:
     from tireg.domain.recipes import Recipe
     from tireg.models.bases import Base
+    from tireg.training.checkpoint import State
     from tireg.training.data import Data
     from tireg.training.loop import Learning, Outcome, Run
+    from tireg.training.processes import Team
     from tireg.training.starting import Rank
     from tireg.workflows.concept_input import ConceptInput
     from tireg.workflows.probing import Prober
@@ -120,15 +122,21 @@ class Lesson:
     surroundings: dict[str, Any]
 
 
-def teach(ready: Ready, home: Path, listen: Listener) -> Learned:
-    """Open the base, run the loop, draw the previews."""
+def teach(ready: Ready, home: Path, listen: Listener, team: Team) -> Learned | None:
+    """Open the base, run the loop, draw the previews; None in any but the main process."""
+
+    def begun() -> Lesson:
+        board = open_board(request.keeping.tensorboard, ready.folder.key) if team.main else None
+        base = open_for(request, ready.place, listen)
+        fit_memory(base, team.own(request.recipe), request.memory, listen)
+        return begin_lesson(ready, base, board, home, listen, team)
+
     request = ready.request
-    board = open_board(request.keeping.tensorboard, ready.folder.key)
-    base = open_for(request, ready.place, listen)
-    fit_memory(base, request.recipe, request.memory, listen)
-    lesson = begin_lesson(ready, base, board, home, listen)
-    outcome = run_loop(lesson.learning, lesson.watch)
-    return end_lesson(lesson, outcome)
+    lesson = team.each(begun)
+    if not team.main:
+        follow(lesson.learning)
+        return None
+    return end_lesson(lesson, run_loop(lesson.learning, lesson.watch))
 
 
 def open_for(request: TrainRequest, place: Place, listen: Listener) -> Base:
@@ -142,30 +150,43 @@ def open_for(request: TrainRequest, place: Place, listen: Listener) -> Base:
 
 
 def begin_lesson(
-    ready: Ready, base: Base, board: Any, home: Path, listen: Listener, **surroundings: str
+    ready: Ready,
+    base: Base,
+    board: Any,
+    home: Path,
+    listen: Listener,
+    team: Team | None = None,
+    **surroundings: str,
 ) -> Lesson:
     """Prepare a run, or take up where it was stopped if its request says so.
 
-    ``board`` is TensorBoard's writer or None. ``surroundings`` are further facts that the last
-    bits of the vectors depend on.
+    ``board`` is TensorBoard's writer or None. ``team`` are the processes that share the run; None
+    for one alone. ``surroundings`` are further facts that the last bits of the vectors depend on.
     """
     from tireg.models.bases import check_new_word
     from tireg.training.loop import Learning
+    from tireg.training.processes import Team
 
-    request, concept, folder = ready.request, ready.concept, ready.folder
+    request, folder, team = ready.request, ready.folder, team or Team()
     check_new_word(base, request.token)
-    run, start, prober = set_up(request, concept, base, ready.place, home, listen)
+    run, start, prober = set_up(request, ready.concept, base, ready.place, home, listen, team)
     around = environment(base) | {"probe": prober.encoder.name if prober else "none"} | surroundings
-    saved = None
-    if request.resume:
-        saved = folder.load(around, anyway=request.resume_anyway)
+    around["processes"] = team.count
+    saved = team.tell(lambda: _taken_up(ready, around, listen))
+    painter = StripPainter(request, ready.concept.plan.templates, base, folder, listen)
+    watch = Watch(folder, request.keeping, listen, painter, board, request.pick)
+    return Lesson(ready, Learning(run, saved, team), watch, start, prober, painter, around)
+
+
+def _taken_up(ready: Ready, around: dict[str, Any], listen: Listener) -> State | None:
+    """The state to go on from; None where the run begins, whose folder is then ready for it."""
+    request, folder = ready.request, ready.folder
+    saved = folder.load(around, anyway=request.resume_anyway) if request.resume else None
     if saved is None:
         if folder.waiting():
             listen(Notice("an earlier try of this run is begun anew; --resume would go on with it"))
         folder.begin(around)
-    painter = StripPainter(request, concept.plan.templates, base, folder, listen)
-    watch = Watch(folder, request.keeping, listen, painter, board, request.pick)
-    return Lesson(ready, Learning(run, saved), watch, start, prober, painter, around)
+    return saved
 
 
 def end_lesson(lesson: Lesson, outcome: Outcome) -> Learned:
@@ -178,7 +199,7 @@ def end_lesson(lesson: Lesson, outcome: Outcome) -> Learned:
         previews=draw_previews(ready.request, ready.concept, base, listen),
         strip=lesson.painter.strip(),
         folder=ready.folder,
-        device=str(base.device),
+        device=lesson.learning.team.where(base.device),
         dtype=dtype_name(base.dtype),
         threads=lesson.surroundings["threads"],
         looked=lesson.learning.looked + _probed(lesson.learning, lesson.prober),
@@ -257,21 +278,48 @@ def set_up(
     place: Place,
     home: Path,
     listen: Listener,
+    team: Team | None = None,
 ) -> tuple[Run, Start, Prober | None]:
-    """The run, ready for its first step: rows in the encoders, latents encoded, probe armed."""
+    """The run, ready for its first step: rows in the encoders, latents encoded, probe armed.
+
+    In a ``team`` the main process chooses the rows for all, and alone has a probe.
+    """
     from tireg.models import bases
     from tireg.models.conditioning import Conditioning
     from tireg.training.loop import Run
     from tireg.training.objective import Objective
-    from tireg.workflows.starting import probe_for, starting_rows
+    from tireg.training.processes import Team
 
-    recipe, token = request.recipe, request.token
+    recipe, token, team = request.recipe, request.token, team or Team()
     listen(Event("encoding the pictures", 0, 1))
     data, prompts = encode_concept(concept, base, recipe, token)
     listen(Event("encoding the pictures", 1, 1))
+    start = team.tell(lambda: _start(request, concept, base, (data, prompts), home, listen))
+    wrappers = bases.load(base.pipe, {token: start.rows}, family=base.family)
+    conditioning = Conditioning(base, prompts, token)
+    objective = Objective(base, conditioning, snr_gamma=recipe.snr_gamma)
+    prober = None
+    if recipe.steps == "auto" and team.main:
+        prober = make_prober(request, concept, base, place, listen)
+    run = Run(base, objective, data, recipe, wrappers, start.scales, prober)
+    return run, start, prober
+
+
+def _start(
+    request: TrainRequest,
+    concept: ConceptInput,
+    base: Base,
+    encoded: tuple[Data, list[str]],
+    home: Path,
+    listen: Listener,
+) -> Start:
+    """Where the rows begin; said where the pictures decided it."""
+    from tireg.workflows.starting import probe_for, starting_rows
+
+    recipe, (data, prompts) = request.recipe, encoded
     loss = None
     if recipe.init == "auto" and not recipe.init_from:
-        loss = probe_for(base, recipe, data, prompts, token)
+        loss = probe_for(base, recipe, data, prompts, request.token)
     start = starting_rows(
         base,
         recipe,
@@ -285,14 +333,7 @@ def set_up(
     )
     if recipe.init == "auto":
         listen(Notice(start.why))
-    wrappers = bases.load(base.pipe, {token: start.rows}, family=base.family)
-    conditioning = Conditioning(base, prompts, token)
-    objective = Objective(base, conditioning, snr_gamma=recipe.snr_gamma)
-    prober = None
-    if recipe.steps == "auto":
-        prober = make_prober(request, concept, base, place, listen)
-    run = Run(base, objective, data, recipe, wrappers, start.scales, prober)
-    return run, start, prober
+    return start
 
 
 def encode_concept(

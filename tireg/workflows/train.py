@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tireg.domain.concepts import Kind
 from tireg.domain.families import Family
 from tireg.domain.fingerprints import BaseRef
-from tireg.domain.recipes import Recipe
+from tireg.domain.recipes import Recipe, check_knob
 from tireg.domain.records import Variant
 from tireg.errors import (
     ConceptError,
@@ -32,6 +32,7 @@ from tireg.workflows.places import Place, find_base
 from tireg.workflows.progress import Listener, Notice, silent
 
 if TYPE_CHECKING:
+    from tireg.training.processes import Team
     from tireg.workflows.concept_input import ConceptInput, ConceptPlan, Typed
     from tireg.workflows.run_folder import RunFolder
     from tireg.workflows.teaching import Learned
@@ -77,18 +78,47 @@ def train(request: TrainRequest, *, home: Path, listen: Listener = silent) -> Ve
     the trash, with its reason; with ``keep_anyway`` in the list. Raises InputError kinds for what
     cannot be used, TrainingFailedError when nothing was learned, StoreError when it cannot be
     saved.
+
+    Where accelerate or torchrun started several processes, all of them call this and learn the
+    one word together, ``recipe.batch`` pictures each. The main process alone listens and writes;
+    the recipe that is recorded has the pictures of all as its batch, so that one process with
+    that recipe learns the same vectors.
     """
+    from tireg.training.processes import together
+
+    with together() as team:
+        return _train(request, home, listen if team.main else silent, team)
+
+
+def _train(request: TrainRequest, home: Path, listen: Listener, team: Team) -> Version:
     from tireg.workflows.teaching import teach
 
-    check_writable(home)
-    request, plan = plan_run(request, home)
-    ground = find_ground(request, home)
-    ready = make_ready(request, plan, ground, home, listen)
-    version = recorded(ready, home) if request.resume else None
+    ready = team.first(lambda: _prepare(request, home, listen, team))
+    team.check_same({**ready.folder.about, "files": None}, "pictures, settings or base")
+    version = team.tell(lambda: recorded(ready, home) if request.resume else None)
     if version is not None:
         listen(Notice("this run is complete: nothing is left to do"))
         return version
-    return keep(ready, teach(ready, home, listen), home, listen)
+    learned = teach(ready, home, listen, team)
+    return team.tell(lambda: keep(ready, _there(learned), home, listen))
+
+
+def _prepare(request: TrainRequest, home: Path, listen: Listener, team: Team) -> Ready:
+    """Settle the run in this process; with several, the batch is that of all of them."""
+    if team.main:
+        check_writable(home)
+    request, plan = plan_run(request, home)
+    if team.count > 1:
+        batch = request.recipe.batch * team.count
+        check_knob("batch", batch, shown=f"the --batch of {team.count} processes together,")
+        recipe = request.recipe.model_copy(update={"batch": batch})
+        request = replace(request, recipe=recipe, device=team.device(request.device))
+    return make_ready(request, plan, find_ground(request, home), home, listen)
+
+
+def _there(learned: Learned | None) -> Learned:
+    assert learned is not None, "the main process has what it learned"
+    return learned
 
 
 @dataclass(frozen=True)
