@@ -31,7 +31,13 @@ def test_an_overfitted_word_exits_1(run_cli: RunCli) -> None:
     data = json.loads(run_cli(*args, "--json", code=1).stdout)
     wrong = [f["check"] for f in data["findings"] if f["status"] == "wrong"]
     assert wrong == ["text collapse"]
-    (norm,) = [f for f in data["findings"] if f["check"] == "norm"]
+
+
+def test_vectors_much_longer_than_words_are_doubted(run_cli: RunCli, tmp_path: Path) -> None:
+    tensors = {name: 20 * rows for name, rows in load_file(shipped("lime-star")).items()}
+    save_file(tensors, tmp_path / "long.safetensors")
+    args = ("check", tmp_path / "long.safetensors", "--base", "shapes", "--json")
+    (norm,) = [f for f in json.loads(run_cli(*args).stdout)["findings"] if f["check"] == "norm"]
     assert norm["status"] == "doubt"
     assert norm["value"] > 10
 

@@ -102,10 +102,10 @@ def test_jobs_are_for_fleets(run_cli: RunCli, folder: Path, tiny_sd1: Path) -> N
     assert "--fleet" in result.stderr
 
 
-def test_a_worker_that_is_killed_goes_on_from_its_checkpoint(
+def test_workers_that_are_killed_go_on_from_their_checkpoints(
     run_cli: RunCli, folder: Path, tiny_sd1: Path, home: Path, tmp_path: Path
 ) -> None:
-    """The worker is killed once it has saved; its unit is handed out again and goes on."""
+    """They are killed once one has saved; their units are handed out again and go on."""
     more = ("--steps", "60", "--jobs", "2", "--json")
     given = fleet(folder / "concepts.yaml", tiny_sd1, *more)
     killed: list[int] = []
@@ -130,17 +130,19 @@ def test_a_worker_that_is_killed_goes_on_from_its_checkpoint(
 
 
 def kill_one(home: Path, killed: list[int], over: threading.Event) -> None:
-    """SIGKILL for a worker process that has saved a state of its run."""
+    """SIGKILL for the worker processes once one has saved a state of its run."""
     import multiprocessing
 
     while not over.wait(0.02):
         if not [line for line in events(home, "checkpoint") if line["step"] >= 5]:
             continue
+        # All of them: nothing tells from outside which one has the run that was saved.
         for child in multiprocessing.active_children():
             if child.pid is not None and child.name.startswith("tireg-worker"):
                 os.kill(child.pid, signal.SIGKILL)
                 killed.append(child.pid)
-                return
+        if killed:
+            return
 
 
 def test_a_machine_without_the_files_gets_them(

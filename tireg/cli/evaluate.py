@@ -79,7 +79,7 @@ def evaluate(ctx: click.Context, /, refs: tuple[str, ...], as_json: bool, **opti
     _print_more(done)
     if done.sheet:
         out.text(f"contact sheet: {done.sheet}")
-    out.hint(f"tireg show {done.version.name}")
+    out.hint(f"tireg report {done.version.name} --open")
 
 
 def _many(
