@@ -156,11 +156,10 @@ def _summary(data: dict[str, Any]) -> dict[str, Any]:
 
 def _recipe(found: dict[str, Any] | None) -> str:
     """The method and the knobs that are not at their defaults; --json has them all."""
-    from tireg.domain.recipes import Recipe
+    from tireg.domain.recipe_defaults import RECIPE_DEFAULTS as usual
 
     if not found:
         return ""
-    usual = {name: field.default for name, field in Recipe.model_fields.items()}
     other = [f"{k} {v}" for k, v in found.items() if k not in usual or usual[k] != v]
     other = [one for one in other if not one.startswith("method ")]
     return f"{found.get('method', 'classic')}; " + (", ".join(other) or "all at the defaults")
